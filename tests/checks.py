@@ -33,7 +33,6 @@ TOOLS = ("coverage", "hypothesis", "jsonschema", "mypy", "pytest", "pytest_timeo
 CHECKS = (
     ("ruff", "check", "."),
     ("ruff", "format", "--check", "."),
-    ("tests.project.identifiers",),
 )
 
 #: What computes as long as a tenth of the tests, in one process: it runs beside the others.
@@ -72,9 +71,10 @@ def main(arguments: list[str]) -> int:
     types = None if arguments else start(TYPES)
     with tempfile.TemporaryDirectory(prefix="eidos-tests-") as folder:
         steps = commands(mode, arguments)
-        if not mode and not arguments:  # other modes start the programs of the checkout
+        if mode != "--fast" and not arguments:  # the quick tests start few programs: those of the checkout
             os.environ["TESTS_PROGRAM"] = os.path.join(folder, "eidos.pyz")
-            steps.insert(-1, ("build_zipapp", "--bytecode", sys.executable, "-o", os.environ["TESTS_PROGRAM"]))
+            interpreters = [] if mode else ["--bytecode", sys.executable]
+            steps.insert(len(CHECKS), ("build_zipapp", *interpreters, "-o", os.environ["TESTS_PROGRAM"]))
         failed = [command for command in steps if not holds(command) and command != WATCHED]
     if types:
         print(f"$ {shlex.join(TYPES)}\n{types.communicate()[0]}", end="", flush=True)

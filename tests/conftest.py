@@ -56,6 +56,15 @@ def pytest_report_header(config: pytest.Config) -> str:
     return f"effort: {config.option.effort}, --seed={config.option.seed}"
 
 
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print what tests recorded as ``summary``."""
+    for reports in list(terminalreporter.stats.values()):
+        for report in reports:
+            for name, text in getattr(report, "user_properties", ()) if getattr(report, "when", "") == "call" else ():
+                if name == "summary":
+                    terminalreporter.write_line(text)
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_collection(session: pytest.Session) -> Generator[None, object, object]:
     """What is collected lives as long as the run: looking for garbage in it took a quarter of the time, here and in tests."""
@@ -160,8 +169,9 @@ def select_purpose(pyz: Path, folder: Path, purpose: str) -> None:
 
 @pytest.fixture(scope="session")
 def pyz(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The built file, with bytecode for every interpreter found."""
-    return build_once(tmp_path_factory, "dist", build_eidos) / "eidos.pyz"
+    """The built file: that which was built before the run, or else one with bytecode for every interpreter found."""
+    program = os.environ.get("TESTS_PROGRAM")
+    return Path(program) if program else build_once(tmp_path_factory, "dist", build_eidos) / "eidos.pyz"
 
 
 @pytest.fixture(scope="session")

@@ -321,6 +321,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, metavar="N", help="what draws them [from the commit]")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, metavar="N", help="how many at once [one for each processor]")
     options = parser.parse_args()
+    os.environ.pop("TESTS_PROGRAM", None)  # it was built from what is not changed
     seed = default_seed(ROOT) if options.seed is None else options.seed
     paths = options.files or list(TARGETS)
     if options.sample is None:

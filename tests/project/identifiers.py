@@ -54,15 +54,20 @@ def uses(*listed: str) -> list[tuple[str, int, str, str]]:
     return [(file, line, name, word) for file in ALL_FILES for line, name in names(file) for word in words(name) if word in listed]
 
 
+def count_uses() -> tuple[list[str], list[str]]:
+    """For each folder a line that says how often each word is used, and a line for each use of a word that is no name."""
+    found = uses(*NEVER, *RARELY)
+    counts = Counter((file.partition("/")[0], word) for file, _, _, word in found)
+    folders = ("eidos", "tests")
+    lines = [f"names in {folder}: " + ", ".join(f"{word} {counts[folder, word]}" for word in (*NEVER, *RARELY)) for folder in folders]
+    return lines, [f"{file}:{line}: {name}: {word!r} is not a name" for file, line, name, word in found if word in NEVER]
+
+
 def main() -> int:
     """Print how often each word is used, and every use of those that must not be."""
-    counts = Counter((file.partition("/")[0], word) for file, _, _, word in uses(*NEVER, *RARELY))
-    for folder in ("eidos", "tests"):
-        print(f"names in {folder}: " + ", ".join(f"{word} {counts[folder, word]}" for word in (*NEVER, *RARELY)))
-    never = uses(*NEVER)
-    for file, line, name, word in never:
-        print(f"{file}:{line}: {name}: {word!r} is not a name")
-    return 1 if never else 0
+    lines, faults = count_uses()
+    print(*lines, *faults, sep="\n")
+    return 1 if faults else 0
 
 
 if __name__ == "__main__":

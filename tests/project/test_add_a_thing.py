@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
@@ -377,7 +378,8 @@ def tree(tmp_path: Path) -> Path:
 
 def run_tests(tree: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "pytest", "-q", "--tb=short", "--effort=normal", "-k", "not built_file", *arguments]
-    return subprocess.run(command, cwd=tree, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=900, check=False)
+    own = {name: value for name, value in os.environ.items() if name != "TESTS_PROGRAM"}  # which was built from another tree
+    return subprocess.run(command, cwd=tree, env=own, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=900, check=False)
 
 
 def apply(tree: Path, edits: tuple[Edit, ...] | list[Edit]) -> None:

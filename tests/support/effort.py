@@ -11,7 +11,8 @@ thorough  all                           a sample                     all        
 all       all                           all                          all                   ten times as many
 ========  ============================  ===========================  ====================  ==================
 
-The seed draws the sample and the cases. The build of the file alone takes longer than most tests.
+The seed draws the sample and the cases. The build of the file alone takes longer than most tests. What runs under each interpreter runs
+under the oldest and the running one at normal effort.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from __future__ import annotations
 import os
 import random
 import subprocess
+import sys
 from collections import defaultdict
 from pathlib import Path
 
@@ -27,6 +29,9 @@ from hypothesis import HealthCheck, settings
 
 #: Fixtures that build the file, or run it under each interpreter.
 BUILT = {"pyz", "agent_pyz", "server_pyz", "python"}
+
+#: The oldest interpreter and the running one.
+USUAL_INTERPRETERS = {"3.9", f"{sys.version_info.major}.{sys.version_info.minor}"}
 
 EFFORTS = {"fast": 0.1, "normal": 0.5, "thorough": 1.0, "all": 10.0}
 
@@ -67,6 +72,9 @@ def left_out(items: list[pytest.Item], effort: str, seed: int) -> set[pytest.Ite
         if (slow and effort in ("fast", "normal")) or (effort == "fast" and BUILT & set(getattr(item, "fixturenames", ()))):
             out.add(item)
             continue
+        if effort == "normal" and params(item).get("python", "3.9") not in USUAL_INTERPRETERS:
+            out.add(item)
+            continue
         mark = item.get_closest_marker("exhaustive")
         test = item.nodeid.partition("[")[0]
         if mark and effort != "all":
@@ -77,3 +85,9 @@ def left_out(items: list[pytest.Item], effort: str, seed: int) -> set[pytest.Ite
     for (name, size), grid in grids.items():
         out.update(set(grid) - set(random.Random(f"{seed} {name}").sample(grid, min(size, len(grid)))))
     return out
+
+
+def params(item: pytest.Item) -> dict[str, object]:
+    """Argument or fixture → value of a case."""
+    callspec = getattr(item, "callspec", None)
+    return callspec.params if callspec else {}
