@@ -50,6 +50,7 @@ class ValuesSchema:
         self.types = types
         self.words = words or {}
         self._parents: set[str] = set()
+        self._hints: dict[str, str | None] = {}
         for text in types:
             path = parse_path(text)
             if _MARKS.isdisjoint(text):
@@ -107,8 +108,10 @@ class ValuesSchema:
             raise InvalidInput(f"invalid value {describe_value(value)}; expected one of {valid}", did_you_mean(value, words))
 
     def _hint(self, path: str) -> str | None:
-        match = nearest(path, [*self.types, *self._parents])
-        return f"did you mean {match}?" if match else None
+        if path not in self._hints:  # lint comes by the same mistake in many recipes
+            match = nearest(path, [*self.types, *self._parents])
+            self._hints[path] = f"did you mean {match}?" if match else None
+        return self._hints[path]
 
 
 def load_schema(name: str, load: Callable[[str], object]) -> ValuesSchema | None:

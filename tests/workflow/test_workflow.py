@@ -122,11 +122,12 @@ def test_every_kind_of_end_is_in_the_document() -> None:
 
 def test_all_stuck_is_still_a_document_on_time() -> None:
     began = time.monotonic()
-    shot = take(dict.fromkeys(ALL, stuck), timeout_s=1.0)
+    shot = take(dict.fromkeys(ALL, stuck), timeout_s=2.0)
     assert time.monotonic() - began < AMPLE_S
     assert {outcome.outcome for outcome in shot.collectors} == {"failed"}
     waited = [outcome.name for outcome in shot.collectors if "not started" in (outcome.reason or "")]
-    assert waited == ["k8s.server", "k8s.topology"]  # five at a time, not counting those of files, of which each had its try
+    assert waited[-2:] == ["k8s.server", "k8s.topology"], "five at a time"
+    assert not any(name.startswith("os.") for name in waited), "not counting those of files, of which each had its try"
 
 
 def test_a_stuck_collector_holds_up_none_of_its_batch_and_keeps_its_deadline() -> None:
