@@ -108,6 +108,10 @@ def run(collector: str, root: Path) -> tuple[list[Subtype | Gap], EidosError | N
     return parts, None
 
 
+#: A folder among their files is one more folder.
+FOLDERS_OF_FOLDERS = ("os.sysctl", "os.kubelet", "os.runtime")
+
+
 def faulty_trees(collector: str, copy: Path) -> Iterator[tuple[Path, str, bool]]:
     """Each file that matters, with each fault in turn: the file, the fault, and whether a gap has to name the file."""
     for tree in trees(collector):
@@ -123,7 +127,7 @@ def faulty_trees(collector: str, copy: Path) -> Iterator[tuple[Path, str, bool]]
             is_read = run(collector, copy)[0] != good[0]
             path.write_bytes(content)
             for fault, is_unreadable in (FAULTS if is_read else {}).items():
-                if fault is folder and collector == "os.sysctl":  # a folder among its files is one more folder
+                if fault is folder and collector in FOLDERS_OF_FOLDERS and path.parent.name.endswith(".d"):
                     continue
                 fault(path)
                 yield (

@@ -11,8 +11,9 @@ thorough  all                           a sample                     all        
 all       all                           all                          all                   ten times as many
 ========  ============================  ===========================  ====================  ==================
 
-The seed draws the sample and the cases. Examples are the same in each run at fast and normal effort, and others each time above. The build of the file alone takes longer than most tests. What runs under each interpreter runs
-under the oldest and the running one at normal effort.
+The seed draws the sample and the cases. Examples are the same in each run at fast and normal effort, and others each time above. The
+build of the file alone takes longer than most tests. What runs under each interpreter runs under the oldest and the running one at
+normal effort.
 """
 
 from __future__ import annotations
