@@ -291,6 +291,14 @@ def test_a_document_is_not_read_from_a_url_and_the_url_is_not_shown(run: Run) ->
     assert status == 2 and "https://store.example.com: a document is not read from an object store" in err
 
 
+@pytest.mark.parametrize(
+    "words", ["verify", "push node.yaml", "pull", "mirror", "self-verify node.yaml --sums", "fleet --from", "explain", ""]
+)
+def test_a_url_in_any_other_place_is_not_shown_either(run: Run, words: str) -> None:
+    status, _, err = run(*words.split(), "https://store.example.com/b/x?X-Amz-Signature=abc")
+    assert status == 2 and "https://store.example.com/b/x?<withheld>" in err
+
+
 @given(st.one_of(st.text(max_size=60), st.builds("https://{}?{}".format, st.text("a.[]:0@/#", max_size=8), st.text(max_size=30))))
 def test_any_text_is_a_url_or_an_error(text: str) -> None:
     message = ""
