@@ -66,22 +66,15 @@ def read_host(
     root = values["root"]
     if root == "/" or not is_archive(root, deadline):
         return _take_snapshot(values, selected, deadline, volatile, load_collector, digest_key, known, meanwhile)
-    from shutil import rmtree
-    from tempfile import mkdtemp
+    from eidos.files.atomic_write import TemporaryFolder
 
     names = [name for name in selected if not name.startswith("k8s.")]
     required = [word for word in values.get("require", ()) if word.startswith("k8s")]
     if required or not names:
         raise InvalidInput(f"{root}: an archive of a host has no cluster", f"remove {required[0] if required else 'k8s'}")
-    try:
-        folder = mkdtemp(prefix="eidos-")
-    except OSError as fault:
-        raise Unavailable(f"cannot make a temporary folder: {os_error_reason(fault)}", "set TMPDIR to a folder with space") from fault
-    try:
+    with TemporaryFolder() as folder:
         archive = _unpack(root, folder, deadline)
         return _take_snapshot(values, names, deadline, volatile, load_collector, digest_key, known, meanwhile, archive)
-    finally:
-        rmtree(folder, ignore_errors=True)
 
 
 def _take_snapshot(

@@ -141,11 +141,10 @@ def _write_folder(store: ArtifactStore, artifact: PulledArtifact, folder: str, f
 
 def _write_archive(store: ArtifactStore, artifact: PulledArtifact, path: str) -> None:
     from eidos.bundle import tar_archive, verification, zip_archive
-    from eidos.files.atomic_write import write_file
-    from eidos.oci.layout_archive import temporary_folder
+    from eidos.files.atomic_write import TemporaryFolder, write_file
 
     document_locations.check_writable(path)
-    with temporary_folder(None) as folder:
+    with TemporaryFolder() as folder:
         registry_locations.unpack_artifact(store, artifact, folder)
         require_unchanged(folder, f"{store.name}: the bundle")
         files = verification.read_files(folder)

@@ -127,7 +127,9 @@ def _open_target(reference: Reference | None, layout: str | None, values: Values
         with layout_archive.open_layout(layout) as target:
             yield target
         return
-    with layout_archive.temporary_folder(None) as folder, layout_archive.create_layout(folder) as target:
+    from eidos.files.atomic_write import TemporaryFolder
+
+    with TemporaryFolder() as folder, layout_archive.create_layout(folder) as target:
         yield target
 
 

@@ -134,13 +134,13 @@ def read_registry_document(location: str, values: Values | None, limit: int) -> 
 
 def read_registry_bundle(location: str, values: Values | None) -> Bundle | None:
     """The bundle at a location, to compare it; None when there is a document."""
-    from eidos.oci.layout_archive import temporary_folder
+    from eidos.files.atomic_write import TemporaryFolder
     from eidos.workflow import read_bundle
 
     with open_reference(location, values) as (store, artifact):
         if artifact.manifest.artifact_type != BUNDLE:
             return None
-        with temporary_folder(None) as folder:
+        with TemporaryFolder() as folder:
             unpack_artifact(store, artifact, folder)
             return read_bundle(folder)
 
@@ -169,9 +169,9 @@ def temporary_folder_of(location: str, values: Values | None, expected: str) -> 
 
     Nothing but digests of layers is verified.
     """
-    from eidos.oci.layout_archive import temporary_folder
+    from eidos.files.atomic_write import TemporaryFolder
 
-    with temporary_folder(None) as folder, open_reference(location, values) as (store, artifact):
+    with TemporaryFolder() as folder, open_reference(location, values) as (store, artifact):
         if artifact.manifest.artifact_type != expected:
             is_what = describe(artifact.manifest.artifact_type)
             raise InvalidInput(f"{location}: {is_what}, not {NAMES[expected]}", "check the reference")

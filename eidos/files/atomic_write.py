@@ -1,4 +1,4 @@
-"""Writes files atomically, and standard output.
+"""Writes files atomically, and standard output; temporary folders.
 
 Knows files, links, pipes and devices, and how each can fail; must not know what is written.
 
@@ -17,11 +17,12 @@ import os
 import stat
 import sys
 
-from eidos.errors import Unavailable
+from eidos.errors import Unavailable, os_error_reason
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from types import TracebackType
 
 _HINT_BY_ERRNO = {
     errno.EACCES: "choose a folder that you can write to, or run as another user",
@@ -52,6 +53,27 @@ class Unwritable(Unavailable):
         super().__init__(f"cannot write {path}: {reason}", hint)
         self.path = path
         self.reason = reason
+
+
+class TemporaryFolder:
+    """A new folder of our own in ``parent`` (None: that of TMPDIR), which is removed at the end of the block. Raises Unavailable."""
+
+    def __init__(self, parent: str | None = None) -> None:
+        self._parent = parent
+
+    def __enter__(self) -> str:
+        from tempfile import mkdtemp
+
+        try:
+            self._path = mkdtemp(prefix=".eidos-", suffix=".tmp", dir=self._parent)
+        except OSError as fault:
+            raise Unavailable(f"cannot make a temporary folder: {os_error_reason(fault)}", "set TMPDIR to a folder with space") from fault
+        return self._path
+
+    def __exit__(self, kind: type[BaseException] | None, fault: BaseException | None, trace: TracebackType | None) -> None:
+        from shutil import rmtree
+
+        rmtree(self._path, ignore_errors=True)
 
 
 def write_file(path: str, data: bytes, mode: int = 0o600) -> None:

@@ -227,8 +227,9 @@ def _refusal(url: Url, response: StreamedResponse, body: bytes) -> Exception:
         message = f"{subject} redirected, which is not followed: status {status}{words}"
         return UploadError(message, "presign the URL for the host that has the bucket, in its region", status)
     if status in TRANSIENT_STATUSES or code in TRANSIENT_CODES:
-        fault = UploadError(f"{subject} failed: status {status}{words}", None, status)
-        return retry.AttemptFailed(fault, retry.parse_retry_after(response.headers.get("retry-after"), time.time()), status == 429)
+        delay = retry.parse_retry_after(response.headers.get("retry-after"), time.time())
+        fault = UploadError(f"{subject} failed: status {status}{words}", retry.delay_hint(delay), status)
+        return retry.AttemptFailed(fault, delay, status == 429)
     hint = "check that the URL is signed for PUT and has not expired" if status in (400, 401, 403) else None
     return UploadError(f"{subject} refused: status {status}{words}", hint, status)
 

@@ -201,6 +201,15 @@ def call_with_retry(
     raise AssertionError("the last attempt returned or raised")
 
 
+def delay_hint(delay_s: float | None) -> str | None:
+    """What to do about a delay that a server asks for, when it is longer than :data:`MAX_DELAY_S`.
+
+    >>> delay_hint(3600.0), delay_hint(5.0)
+    ('run the command again in 3,600 s, as the server asks', None)
+    """
+    return f"run the command again in {delay_s:,.0f} s, as the server asks" if delay_s is not None and delay_s > MAX_DELAY_S else None
+
+
 def parse_retry_after(text: str | None, now: float) -> float | None:
     """The delay in seconds that a ``Retry-After`` (a number or a date) asks for; None when it is neither. ``now`` is seconds since 1970.
 

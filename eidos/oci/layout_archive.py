@@ -10,7 +10,7 @@ import os
 from contextlib import contextmanager
 
 from eidos.errors import IntegrityError, InvalidData, InvalidInput, NotFound, Unavailable, os_error_reason
-from eidos.files.atomic_write import unwritable
+from eidos.files.atomic_write import TemporaryFolder, unwritable
 from eidos.oci.blob import PIECE_BYTES
 from eidos.oci.image_layout import BLOBS, INDEX_FILE, LAYOUT_FILE, ImageLayout, remove_file
 from eidos.oci.reference import is_digest
@@ -29,7 +29,7 @@ def open_layout(path: str) -> Iterator[ImageLayout]:
     if os.path.isdir(path):
         yield ImageLayout(path, path)
         return
-    with temporary_folder(None) as folder:
+    with TemporaryFolder() as folder:
         _unpack_archive(path, folder)
         yield ImageLayout(folder, path)
 
@@ -55,27 +55,11 @@ def create_layout(path: str) -> Iterator[ImageLayout]:
         return
     if os.path.isdir(path):
         raise InvalidInput(f"{path}: a folder, where the archive would be", "name another file")
-    with temporary_folder(os.path.dirname(os.path.abspath(path))) as folder:
+    with TemporaryFolder(os.path.dirname(os.path.abspath(path))) as folder:
         layout = ImageLayout(folder, path)
         layout.create()
         yield layout
         _write_archive(folder, path)
-
-
-@contextmanager
-def temporary_folder(parent: str | None) -> Iterator[str]:
-    """A new folder in ``parent`` (None: that of TMPDIR), which is removed at the end. Raises Unavailable."""
-    from shutil import rmtree
-    from tempfile import mkdtemp
-
-    try:
-        folder = mkdtemp(prefix=".eidos-", suffix=".tmp", dir=parent)
-    except OSError as fault:
-        raise Unavailable(f"cannot make a temporary folder: {os_error_reason(fault)}", "set TMPDIR to a folder with space") from fault
-    try:
-        yield folder
-    finally:
-        rmtree(folder, ignore_errors=True)
 
 
 def _unpack_archive(path: str, folder: str) -> None:

@@ -298,9 +298,7 @@ def _failure(message: str, status: int, headers: Mapping[str, str], hint: str | 
     if status not in TRANSIENT_STATUSES:
         return RegistryError(message, hint, status)
     delay = retry.parse_retry_after(headers.get("retry-after"), time.time())
-    if delay is not None and delay > retry.MAX_DELAY_S:
-        hint = f"run the command again in {delay:,.0f} s, as the server asks"
-    return retry.AttemptFailed(RegistryError(message, hint, status), delay, status == 429)
+    return retry.AttemptFailed(RegistryError(message, retry.delay_hint(delay) or hint, status), delay, status == 429)
 
 
 def _read_body(response: StreamedResponse, limit: int) -> bytes:

@@ -10,6 +10,10 @@ from __future__ import annotations
 from eidos.errors import IntegrityError, Unavailable
 from eidos.sign.signing_tools import failure_reason, private_folder, run_signer, run_tool
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from eidos.process.run import ProgramResult
+
 _GPG = ("gpg", "--batch", "--no-tty")
 
 #: Status lines by which a signature, or its key, is not to be relied on.
@@ -55,11 +59,19 @@ def verify_with_gpg(data: bytes, signature: bytes, deadline: float, *, key: byte
     with private_folder({"signature": signature, "key": key}) as folder:
         home = ("--homedir", folder) if key else ()
         if key:
-            result = run_tool((*_GPG, *home, "--import", f"{folder}/key"), deadline)
+            result = _run_gpg((*home, "--import", f"{folder}/key"), deadline)
             if result.status:
                 raise IntegrityError(f"gpg cannot read the public key: {failure_reason(result)}")
-        result = run_tool((*_GPG, *home, "--status-fd", "1", "--verify", f"{folder}/signature", "-"), deadline, data)
+        result = _run_gpg((*home, "--status-fd", "1", "--verify", f"{folder}/signature", "-"), deadline, data)
     return read_signer(result.output, fingerprint, failure_reason(result) if result.status else "")
+
+
+def _run_gpg(arguments: tuple[str, ...], deadline: float, stdin: bytes = b"") -> ProgramResult:
+    """Run gpg; Unavailable when it ends before it looks at anything."""
+    result = run_tool((*_GPG, *arguments), deadline, stdin)
+    if result.status and b"gpg: Fatal: " in result.errors:
+        raise Unavailable(f"gpg does not run: {failure_reason(result)}", "set GNUPGHOME to a folder that you can write to")
+    return result
 
 
 def read_signer(status: bytes, fingerprint: str, failure: str) -> str:

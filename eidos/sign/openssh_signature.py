@@ -11,6 +11,10 @@ import binascii
 from eidos.errors import IntegrityError, Unavailable
 from eidos.sign.signing_tools import failure_reason, private_folder, run_signer, run_tool
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from eidos.process.run import ProgramResult
+
 NAMESPACE = "eidos"
 
 _BEGIN, _END = b"-----BEGIN SSH SIGNATURE-----", b"-----END SSH SIGNATURE-----"
@@ -79,8 +83,15 @@ def verify_with_signers(signers: bytes, identity: str, data: bytes, signature: b
     with private_folder({"signers": signers, "signature": signature}) as folder:
         command = ("ssh-keygen", "-Y", "verify", "-n", NAMESPACE, "-I", identity, "-f", f"{folder}/signers", "-s", f"{folder}/signature")
         result = run_tool(command, deadline, data)
+    _require_user(result)
     if result.status:
         raise IntegrityError(f"ssh-keygen: {failure_reason(result).replace(f'{folder}/', '')}")
+
+
+def _require_user(result: ProgramResult) -> None:
+    """Raise Unavailable where ssh-keygen did not look at the signature, because its user has no entry in /etc/passwd."""
+    if result.status and b"No user exists for uid" in result.errors:
+        raise Unavailable(f"ssh-keygen does not run: {failure_reason(result)}", "run as a user of /etc/passwd, or use a key of openssl")
 
 
 def find_identities(signers: bytes, signature: bytes, deadline: float) -> tuple[str, ...]:
@@ -88,6 +99,7 @@ def find_identities(signers: bytes, signature: bytes, deadline: float) -> tuple[
     with private_folder({"signers": signers, "signature": signature}) as folder:
         command = ("ssh-keygen", "-Y", "find-principals", "-f", f"{folder}/signers", "-s", f"{folder}/signature")
         result = run_tool(command, deadline)
+    _require_user(result)
     if result.status:
         return ()
     return tuple(dict.fromkeys(line.strip() for line in result.output.decode("utf-8", "replace").splitlines() if line.strip()))

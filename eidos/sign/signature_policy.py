@@ -38,6 +38,7 @@ from eidos.sign.signature_check import (
     check_signatures,
     read_allowed_signers,
 )
+from eidos.wording import count_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -156,8 +157,9 @@ def apply_policy(policy: SignaturePolicy, attestations: Mapping[str, bytes], dea
             results.setdefault(result.path, result)
         who = {result.identity or result.key for result in of_rule if result.outcome == VALID}
         if len(who) < rule.threshold:
-            failures.append(_missing(rule, len(who)))
-            is_open &= len(who) + sum(result.outcome == UNVERIFIED for result in of_rule) >= rule.threshold
+            unverified = sum(result.outcome == UNVERIFIED for result in of_rule)
+            failures.append(_missing(rule, len(who), unverified))
+            is_open &= len(who) + unverified >= rule.threshold
     wrong = [result for result in results.values() if result.outcome == INVALID]
     failures += [f"{result.path}: {result.why}" for result in wrong]
     is_open = is_open and not wrong and any(result.outcome == UNVERIFIED for result in results.values())
@@ -169,12 +171,14 @@ def apply_policy(policy: SignaturePolicy, attestations: Mapping[str, bytes], dea
     return PolicyResult(tuple(results[path] for path in sorted(results)), tuple(failures), is_open)
 
 
-def _missing(rule: SignatureRule, count: int) -> str:
+def _missing(rule: SignatureRule, count: int, unverified: int) -> str:
     if rule.threshold > 1:
-        return f"{rule.place}: {rule.threshold} must have signed, and {count} did"
+        more = f"; {count_of(unverified, 'signature')} could not be verified" if unverified else ""
+        return f"{rule.place}: {rule.threshold} must have signed, and {count} did{more}"
+    how = "not known to be signed by" if unverified else "not signed by"
     if rule.signers is None:
-        return f"{rule.place}: not signed by {' or '.join(key.name for key in rule.keys)}"
-    return f"{rule.place}: not signed by {' or '.join(rule.signers.identities) or f'anybody in {rule.signers.name}'}"
+        return f"{rule.place}: {how} {' or '.join(key.name for key in rule.keys)}"
+    return f"{rule.place}: {how} {' or '.join(rule.signers.identities) or f'anybody in {rule.signers.name}'}"
 
 
 def _refused_provenance(policy: SignaturePolicy, statement: object) -> list[str]:

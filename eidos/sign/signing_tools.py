@@ -85,10 +85,13 @@ def deadline_after(timeout_s: float) -> float:
 @contextlib.contextmanager
 def private_folder(files: Mapping[str, bytes]) -> Iterator[str]:
     """A folder of our own with these files, for programs that read no other; it is removed at the end."""
-    import tempfile
+    from eidos.files.atomic_write import TemporaryFolder, unwritable
 
-    with tempfile.TemporaryDirectory(prefix="eidos-sign-") as folder:
-        for name, content in files.items():
-            with open(os.path.join(folder, name), "wb") as file:
-                file.write(content)
+    with TemporaryFolder() as folder:
+        try:
+            for name, content in files.items():
+                with open(os.path.join(folder, name), "wb") as file:
+                    file.write(content)
+        except OSError as fault:
+            raise unwritable(folder, fault) from fault
         yield folder

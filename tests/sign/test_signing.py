@@ -215,6 +215,24 @@ def test_a_missing_program_is_not_verified(archive: Path, keys: Keys, signer: Si
         assert done.status == 1 and f"error: cannot run {program}: no such file or directory\nhint: install the package " in done.err
 
 
+@pytest.mark.parametrize(
+    ("name", "program", "words"),
+    [
+        ("ssh", "ssh-keygen", "No user exists for uid 54321"),
+        ("gpg", "gpg", "gpg: Fatal: failed to create the folder"),
+    ],
+)
+def test_a_program_that_does_not_look_at_a_signature_says_nothing_about_it(
+    archive: Path, keys: Keys, signer: Signer, tmp_path: Path, name: str, program: str, words: str
+) -> None:
+    assert signer.sign(archive, keys[name]).status == 0
+    (tmp_path / program).write_text(f"#!/bin/sh\necho >&2 '{words}'\nexit 255\n")
+    (tmp_path / program).chmod(0o755)
+    done = signer.eidos("verify", str(archive), "--key", keys[name].public, PATH=f"{tmp_path}:/usr/bin:/bin")
+    assert done.status == 1 and f"--key: not known to be signed by {keys[name].public}\n" in done.err
+    assert f"not verified: {program} does not run: {words}; " in done.err
+
+
 def test_a_missing_program_excuses_no_missing_signature(archive: Path, keys: Keys, signer: Signer) -> None:
     assert signer.sign(archive, keys["ssh"]).status == 0
     both = ("--key", keys["ssh"].public, "--key", keys["ed25519"].public)
