@@ -15,7 +15,7 @@ from eidos.cli.options import FORMAT, HELP, LOGGING, Operand, Option, Verb, pars
 from eidos.cli.registry_locations import BUNDLE, DATA, FILE, RECIPE, REGISTRY, REPORT, SNAPSHOT
 from eidos.errors import IntegrityError, InvalidInput, NotFound, Unavailable, os_error_reason
 from eidos.formats import from_text, serialize
-from eidos.model.bundle import ATTESTATIONS, CHECKSUMS
+from eidos.model.bundle import ATTESTATIONS, CHECKSUMS, STATEMENT
 from eidos.wording import count_of
 
 TYPE_CHECKING = False
@@ -32,6 +32,9 @@ DOCUMENT_LIMIT, ATTESTATION_LIMIT = 32 << 20, 4 << 20
 
 #: The kind of a document → its type, and the name of a file of it.
 _DOCUMENTS = {"Snapshot": (SNAPSHOT, "snapshot.yaml"), "Recipe": (RECIPE, "recipe.yaml"), "CheckReport": (REPORT, "report.yaml")}
+
+#: The attestation that the others sign.
+_STATEMENT = STATEMENT.rpartition("/")[2]
 
 _EXTENSIONS = (".yaml", ".yml", ".json")
 
@@ -167,7 +170,9 @@ def _bundle_folder(path: str) -> Artifact:
     names = sorted(os.listdir(folder)) if os.path.isdir(folder) else []
     paths = {name: os.path.join(folder, name) for name in names if f"{ATTESTATIONS}{name}" not in listed}
     attestations = {name: verification.read_regular_file(full) for name, full in paths.items()}
-    return Artifact(BUNDLE, tar_layers(sources_of_folder(path, {*listed, CHECKSUMS}), _BUNDLE_LAYER), attestations)
+    return Artifact(
+        BUNDLE, tar_layers(sources_of_folder(path, {*listed, CHECKSUMS}), _BUNDLE_LAYER), attestations, STATEMENT.rpartition("/")[2]
+    )
 
 
 def _bundle_archive(path: str) -> Artifact:
@@ -180,7 +185,7 @@ def _bundle_archive(path: str) -> Artifact:
     listed = {*checksums.parse_checksums(files[CHECKSUMS], CHECKSUMS), CHECKSUMS}
     attestations = {name.partition("/")[2]: content for name, content in files.items() if name not in listed}
     sources = sources_of_contents({name: content for name, content in files.items() if name in listed})
-    return Artifact(BUNDLE, tar_layers(sources, _BUNDLE_LAYER), attestations)
+    return Artifact(BUNDLE, tar_layers(sources, _BUNDLE_LAYER), attestations, _STATEMENT)
 
 
 def require_unchanged(path: str, name: str = "") -> None:

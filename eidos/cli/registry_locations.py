@@ -213,5 +213,5 @@ def unpack_artifact(store: ArtifactStore, artifact: PulledArtifact, folder: str)
                 write_pieces(os.path.join(folder, path), (content,), 0o644)
                 unpacker.paths.add(path)
             else:
-                log.warn(f"{store.name}: ignored an attestation that is neither a statement nor a signature of eidos: {name}")
+                log.warn(f"{store.name}: ignored an attestation that is not of eidos, or of another statement: {name}")
     return unpacker.paths

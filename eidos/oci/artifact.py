@@ -52,6 +52,9 @@ if TYPE_CHECKING:
 #: The type of an artifact that holds a file about another one, such as a signature.
 ATTESTATION = "application/vnd.eidos.attestation.v1"
 
+#: The annotation of a signature: the digest of the statement that it signs.
+SIGNED = "vnd.eidos.signed"
+
 #: Files about one artifact, bytes of each, and of all, at most.
 ATTESTATIONS_LIMIT, ATTESTATION_BYTES, ATTESTATIONS_BYTES = 256, 4 << 20, 64 << 20
 
@@ -70,11 +73,15 @@ class ArtifactLayer(Record):
 
 
 class Artifact(Record):
-    """An artifact to push: its type, its layers, and ``attestations``, files about it by name."""
+    """An artifact to push: its type, its layers, and ``attestations``, files about it by name.
+
+    ``statement`` is the name of the one that the others sign.
+    """
 
     artifact_type: str
     layers: tuple[ArtifactLayer, ...]
     attestations: dict[str, bytes] = {}
+    statement: str = ""
 
     @property
     def manifest(self) -> ImageManifest:
@@ -137,7 +144,13 @@ def push_artifact(store: ArtifactStore, artifact: Artifact, tag: str, *, is_dry_
     is_new = store.find_digest(subject.digest) is None
     if is_new and not is_dry_run:
         store.write_manifest(data, subject.digest)
-    attached = tuple(name for name, content in sorted(artifact.attestations.items()) if _attach(store, subject, name, content, is_dry_run))
+    statement = artifact.attestations.get(artifact.statement)
+    signed = {SIGNED: sha256_digest(statement)} if statement is not None else {}
+    attached = tuple(
+        name
+        for name, content in sorted(artifact.attestations.items())
+        if _attach(store, subject, name, content, {} if name == artifact.statement else signed, is_dry_run)
+    )
     if tag and store.find_digest(tag) != subject.digest:
         is_new = True
         if not is_dry_run:
@@ -152,11 +165,11 @@ def _write_missing(store: ArtifactStore, blob: Blob, is_dry_run: bool) -> int | 
     return blob.size if is_dry_run else store.write_blob(blob)
 
 
-def _attach(store: ArtifactStore, subject: Descriptor, name: str, content: bytes, is_dry_run: bool) -> bool:
+def _attach(store: ArtifactStore, subject: Descriptor, name: str, content: bytes, annotations: dict[str, str], is_dry_run: bool) -> bool:
     """Store a file about an artifact as a referrer of it; whether it was not there."""
     blob = blob_of_bytes(content)
     layer = Descriptor(_media_type(name), blob.digest, blob.size, {TITLE: name})
-    manifest = ImageManifest(ATTESTATION, (layer,), subject=subject)
+    manifest = ImageManifest(ATTESTATION, (layer,), subject=subject, annotations=annotations)
     data = manifest.to_bytes()
     descriptor = manifest_descriptor(data, manifest)
     if any(other.digest == descriptor.digest for other in store.list_referrers(subject.digest, ATTESTATION)):
@@ -185,11 +198,13 @@ def read_layer(store: ArtifactStore, layer: Descriptor, limit: int) -> bytes:
 
 
 def read_attestations(store: ArtifactStore, digest: str) -> Mapping[str, bytes]:
-    """The files about the artifact with a digest, by name; of several with one name all but the last have a part of their digest in it.
+    """The files about the artifact with a digest, by name.
 
-    Raises IntegrityError for a title that is not the name of a file, and for too many or too large ones.
+    Of several with one name, that with most signatures has it; a part of their digest is in the names of the others, and of signatures of
+    those. Raises IntegrityError for a title that is not the name of a file, and for too many or too large ones.
     """
-    found: dict[str, bytes] = {}
+    found: dict[tuple[str, str], bytes] = {}  # by name and digest
+    signed: dict[tuple[str, str], set[str]] = {}
     size = 0
     referrers = store.list_referrers(digest, ATTESTATION)
     for number, referrer in enumerate(referrers):
@@ -205,12 +220,22 @@ def read_attestations(store: ArtifactStore, digest: str) -> Mapping[str, bytes]:
             name = layer.title
             if not is_file_name(name):
                 raise IntegrityError(f"{store.name}: attestation {referrer.digest}: invalid file name {name[:80]!r}")
-            earlier = found.get(name, content)
-            if earlier != content:
-                stem, dot, suffix = name.partition(".")
-                found[f"{stem}-{sha256_digest(earlier)[7:19]}{dot}{suffix}"] = earlier
-            found[name] = content
-    return found
+            found[name, layer.digest] = content
+            signed.setdefault((name, layer.digest), set()).update({manifest.annotations.get(SIGNED, "")} - {""})
+    return _name_attestations(found, signed)
+
+
+def _name_attestations(found: Mapping[tuple[str, str], bytes], signed: Mapping[tuple[str, str], set[str]]) -> dict[str, bytes]:
+    votes = [digest for digests in signed.values() for digest in digests]
+    ranked = sorted(found, key=lambda key: (key[0], -votes.count(key[1]), key[1]))
+    chosen = dict(reversed(ranked))
+    others = {digest for name, digest in ranked if chosen[name] != digest}
+    named = {}
+    for name, digest in ranked:
+        stem, dot, suffix = name.partition(".")
+        is_other = digest in others or (signed[name, digest] and signed[name, digest] <= others)
+        named[f"{stem}-{digest[7:19]}{dot}{suffix}" if is_other else name] = found[name, digest]
+    return named
 
 
 def is_file_name(name: str) -> bool:

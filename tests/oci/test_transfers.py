@@ -324,6 +324,17 @@ def test_attestations_are_referrers(has_referrers: bool) -> None:
         assert sorted(found.values()) == [b"one", b"{1}", b"{}"]
 
 
+def test_signatures_go_with_the_statement_that_they_sign(registry: OciRegistry) -> None:
+    """The same content may be built twice, by two versions, each with its own statement."""
+    at = store(registry.host)
+    for number, signatures in enumerate(("a", "bc", "")):
+        files = {"statement.json": b"%d" % number, **{f"{name}.sig": name.encode() for name in signatures}}
+        digest = push_artifact(at, Artifact(KIND, LAYERS[:1], files, "statement.json"), "v1").digest
+    found = read_attestations(at, digest)
+    assert {name: content for name, content in found.items() if "-" not in name} == {"statement.json": b"1", "b.sig": b"b", "c.sig": b"c"}
+    assert sorted(content for name, content in found.items() if "-" in name) == [b"0", b"2", b"a"]
+
+
 @pytest.mark.parametrize("page", ["?page={page}", "{path}?page={page}", "http://{host}{path}?page={page}"])
 def test_referrers_come_in_pages(registry: OciRegistry, page: str) -> None:
     at, files = store(registry.host), {f"{number}.sig": b"%d" % number for number in range(3)}
