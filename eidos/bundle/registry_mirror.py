@@ -26,19 +26,13 @@ def parse_registry(mirror: str) -> str:
     >>> parse_registry("mirror.example.com/x/")
     'mirror.example.com/x'
     """
+    from eidos.oci.reference import is_registry_host, is_repository
+
     text = mirror.rstrip("/")
     host, _, path = text.partition("/")
-    if (
-        "://" in text
-        or not host
-        or not set(host) <= _HOST
-        or any(not part or not part.isascii() or not set(part) <= _PART for part in path.split("/") if path)
-    ):
+    if not is_registry_host(host) or (path and not is_repository(path)):
         raise InvalidInput(f"invalid registry {mirror!r}", "write a host and a path without a scheme, such as mirror.example.com/x")
     return text
-
-
-_PART = frozenset("abcdefghijklmnopqrstuvwxyz0123456789._-")
 
 
 def is_host(word: str) -> bool:

@@ -180,7 +180,7 @@ def _snapshots(values: Values, prepare: Callable[[], object]) -> Iterator[Snapsh
     if not names:
         raise NotFound(f"{location}: no snapshots in this folder", "name a folder of files that end in .yaml or .json")
     for name in names:
-        yield document_locations.read_snapshot(os.path.join(location, name), values)[0]
+        yield document_locations.read_listed_snapshot(location, name)[0]
 
 
 def _write(values: Values, reports: tuple[CheckReport, ...]) -> None:

@@ -286,6 +286,25 @@ def read_snapshot(location: str, values: Values | None = None) -> tuple[Snapshot
     return parse_snapshot(data, _display_name(location)), data
 
 
+def read_listed_snapshot(folder: str, name: str) -> tuple[Snapshot, bytes]:
+    """The snapshot in a file of a folder. Raises as :func:`read_snapshot` and :func:`require_file`."""
+    path = os.path.join(folder, name)
+    require_file(path)
+    return read_snapshot(path)
+
+
+def require_file(path: str) -> None:
+    """Raise InvalidInput for a pipe or a device in a folder: it may block, and a user who wants it read names it."""
+    import stat
+
+    try:
+        mode = os.stat(path).st_mode
+    except OSError:
+        mode = stat.S_IFREG  # reading it tells why
+    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
+        raise InvalidInput(f"{path}: not a file", "remove it, or name the files one by one")
+
+
 def read_recipe(location: str, values: Values | None = None) -> Recipe:
     """The recipe at a location; raises an EidosError that says what is there instead."""
     return read_recipe_document(location, values)[0]

@@ -290,14 +290,14 @@ def _read_folder(folder: str, pseudonyms: Pseudonyms | None) -> EvidenceSources:
     nodes: list[NodeSource] = []
     for name in names:
         if name not in own:
-            snapshot, document = document_locations.read_snapshot(os.path.join(folder, name))
+            snapshot, document = document_locations.read_listed_snapshot(folder, name)
             nodes.append(NodeSource(snapshot.node or os.path.splitext(name)[0], snapshot, document))
     if not nodes:
         raise NotFound(f"{folder}: no snapshots in this folder", "name a folder of snapshots, such as one that 'eidos fleet' wrote")
     unanswered = _unanswered(os.path.join(folder, f"{SUMMARY}.yaml"), pseudonyms) if f"{SUMMARY}.yaml" in names else ()
     if f"{CLUSTER_NAME}.yaml" not in names:
         return EvidenceSources(tuple(nodes), True, unanswered=unanswered)
-    cluster, document = document_locations.read_snapshot(os.path.join(folder, f"{CLUSTER_NAME}.yaml"))
+    cluster, document = document_locations.read_listed_snapshot(folder, f"{CLUSTER_NAME}.yaml")
     return EvidenceSources(tuple(nodes), True, cluster, document, unanswered)
 
 
@@ -306,6 +306,7 @@ def _unanswered(path: str, pseudonyms: Pseudonyms | None) -> tuple[str, ...]:
     from eidos.formats import from_text
     from eidos.model.tree_reader import ANY_SCALAR, TreeReader
 
+    document_locations.require_file(path)
     sentences = []
     summary = TreeReader(from_text(document_locations.read_document(path), path), path, text_types=ANY_SCALAR)
     for entry in summary.mappings("unanswered"):

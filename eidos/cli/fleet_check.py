@@ -144,8 +144,8 @@ def saved_cluster(folder: str) -> Snapshot | None:
     """The readings of the cluster that 'eidos fleet --kubernetes' wrote into a folder, if it did."""
     from eidos.fleet.results import CLUSTER
 
-    path = os.path.join(folder, f"{CLUSTER}.yaml")
-    return document_locations.read_snapshot(path)[0] if os.path.exists(path) else None
+    name = f"{CLUSTER}.yaml"
+    return document_locations.read_listed_snapshot(folder, name)[0] if os.path.exists(os.path.join(folder, name)) else None
 
 
 def _read_saved(folder: str, files: list[str]) -> Generator[tuple[str, NodeAnswer], None, None]:
@@ -157,7 +157,7 @@ def _read_saved(folder: str, files: list[str]) -> Generator[tuple[str, NodeAnswe
         stem = os.path.splitext(name)[0]
         answer: NodeAnswer
         try:
-            answer = document_locations.read_snapshot(os.path.join(folder, name))[0]
+            answer = document_locations.read_listed_snapshot(folder, name)[0]
             node = answer.node or stem
         except EidosError as fault:
             answer, node = NoAnswer(fault.message, fault.hint), stem

@@ -72,6 +72,15 @@ def is_tag(text: str) -> bool:
     return _TAG.fullmatch(text) is not None
 
 
+def is_registry_host(text: str) -> bool:
+    """Whether a text can be the host of a registry, with a port or without.
+
+    >>> [is_registry_host(text) for text in ("registry.example.com:5000", "[2001:db8::1]", "..", "-x", "a:99999", "")]
+    [True, True, False, False, False, False]
+    """
+    return _HOST.fullmatch(text) is not None and _has_valid_port(text)
+
+
 def is_repository(text: str) -> bool:
     """Whether a text can be the name of a repository."""
     return len(text) <= NAME_LIMIT and _REPOSITORY.fullmatch(text) is not None
@@ -96,7 +105,7 @@ def parse_reference(text: str) -> Reference:
     repository, colon, tag = name.partition(":")
     if not slash or not repository:
         raise InvalidInput(f"invalid reference {text!r}: no repository", _HINT)
-    if not _HOST.fullmatch(host) or not _has_valid_port(host):
+    if not is_registry_host(host):
         raise InvalidInput(f"invalid reference {text!r}: invalid host {host!r}", _HINT)
     if not _REPOSITORY.fullmatch(repository):
         hint = f"use lower case: {repository.lower()}" if _REPOSITORY.fullmatch(repository.lower()) else _HINT

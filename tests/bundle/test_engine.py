@@ -368,7 +368,7 @@ def test_a_mirror_replaces_every_host(recipe: Recipe) -> None:
     assert lines
     assert all(line.startswith("mirror.example.com/x/") for line in lines)
     assert load_yaml(bundle.files["gpu-operator/values.yaml"])["driver"]["repository"] == "mirror.example.com/x/nvidia"
-    for wrong in ("https://mirror.example.com", "a b", "/x"):
+    for wrong in ("https://mirror.example.com", "a b", "/x", "../x", "-x", "m.example.com:99999", "m.example.com/X", "m.example.com/../x"):
         with pytest.raises(InvalidInput, match="invalid registry"):
             build(recipe, registry=wrong)
 

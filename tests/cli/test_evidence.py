@@ -249,18 +249,20 @@ def test_findings_fail_it_only_with_fail_on(evidence: Run, node: Path, tmp_path:
         (("EMPTY", "-o", "a.tar.gz"), 2, "no snapshots in this folder"),
         (("BROKEN", "-o", "a.tar.gz"), 2, "broken.yaml"),
         (("SUMMARY", "-o", "a.tar.gz"), 2, "summary.yaml: unanswered"),
+        (("PIPE", "-o", "a.tar.gz"), 2, "pipe.yaml: not a file"),
     ],
 )
 def test_what_is_refused_is_named_and_nothing_is_written(
     evidence: Run, node: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...], status: int, message: str
 ) -> None:
-    for name in ("empty", "broken", "here", "summary"):
+    for name in ("empty", "broken", "here", "summary", "pipe"):
         (tmp_path / name).mkdir()
     for name in ("broken", "summary"):
         shutil.copy(node, tmp_path / name / "good.yaml")
     (tmp_path / "summary" / "summary.yaml").write_text("unanswered: 3")
     (tmp_path / "broken" / "broken.yaml").write_text("kind: [")
-    places = {"NODE": str(node), "EMPTY": str(tmp_path / "empty"), "BROKEN": str(tmp_path / "broken"), "SUMMARY": str(tmp_path / "summary")}
+    os.mkfifo(tmp_path / "pipe" / "pipe.yaml")
+    places = {"NODE": str(node), **{name.upper(): str(tmp_path / name) for name in ("empty", "broken", "summary", "pipe")}}
     monkeypatch.chdir(tmp_path / "here")
     done = evidence(*(places.get(word, word) for word in words))
     assert (done.status, done.out) == (status, "") and message in done.err
