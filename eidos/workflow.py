@@ -371,12 +371,12 @@ def verify_bundle(path: str) -> tuple[BundleProblem, ...]:
 
 
 def read_bundle(path: str) -> Bundle:
-    """The bundle in a folder, a tar.gz or a zip archive, to compare it; :func:`verify_bundle` says whether it is unchanged.
+    """The bundle in a folder, a tar.gz or a zip archive, to compare it, without the blobs of images, which have their digests for names.
 
     Nothing is unpacked or written, no link is followed, and sizes are bounded. Raises NotFound, InvalidInput or Unavailable for a path that
     cannot be read, IntegrityError for what is no bundle.
     """
-    from eidos.bundle.verification import read_files
+    from eidos.bundle.bundle_reader import read_files
     from eidos.model.bundle import Bundle
 
     return Bundle(read_files(path), ())
@@ -390,11 +390,11 @@ def write_bundle(bundle: Bundle, folder: str, *, force: bool = False) -> None:
     """
     from eidos.bundle import folder_writer
 
-    folder_writer.write_folder(folder, bundle.files, force=force)
+    folder_writer.write_folder(folder, bundle.files, bundle.blobs, force=force)
 
 
 def pack_bundle(bundle: Bundle) -> bytes:
-    """The bundle as a tar.gz archive; the same bundle gives the same bytes."""
-    from eidos.bundle.tar_archive import pack_tar_gz
+    """The bundle as a tar.gz archive, in memory; the same bundle gives the same bytes."""
+    from eidos.bundle.tar_archive import tar_gz_pieces
 
-    return pack_tar_gz(bundle.files)
+    return b"".join(tar_gz_pieces(bundle.files, bundle.blobs))

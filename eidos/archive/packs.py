@@ -36,8 +36,8 @@ DATA = "eidos/_data/"
 #: What ``eidos watch`` serves its metrics with is part of every file.
 PARTS = {
     "server": (
-        "bundle cli/bundle cli/serve server/access_log server/app server/handlers server/openapi server/parameters "
-        "server/recipe_data server/request_document server/request_metrics server/routes server/static_content "
+        "bundle cli/bundle cli/bundle_arguments cli/serve server/access_log server/app server/handlers server/openapi "
+        "server/parameters server/recipe_data server/request_document server/request_metrics server/routes server/static_content "
         "server/transport/supervisor"
     ),
     "full": "cli/evidence cli/image cli/mirror cli/pull cli/push cli/self_verify cli/sign cli/verify oci sign",

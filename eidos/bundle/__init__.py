@@ -11,6 +11,7 @@ bundle:
 ``chart_values``        the layers of a chart's values, checked by ``model.values_schema`` (``recipes/values/``)
 ``component_files``     the files of one component; ``registry_mirror`` moves images and charts to a mirror
 ``engine``              all components, and the files at the top: ``image_list``, ``checksums``
+``image_archives``      images that the bundle carries, ``chart_archives`` charts
 ``folder_writer``       writes a folder, ``tar_archive`` and ``zip_archive`` an archive; ``verification`` checks them
 ``evidence_archive``    the files of evidence about nodes, which are archived and verified as a bundle is
 ``template_lint``       reports faults of templates

@@ -9,8 +9,8 @@ from __future__ import annotations
 import os
 import stat
 
-from eidos.bundle import verification
-from eidos.files.atomic_write import unwritable, write_file
+from eidos.bundle.bundle_reader import open_files
+from eidos.files.atomic_write import unwritable, write_file, write_pieces
 from eidos.model.bundle import ATTESTATIONS, PLAIN, parse_signature_path
 
 
@@ -45,18 +45,24 @@ def _replaced(names: list[str], name: str) -> list[str]:
 
 
 def _rewrite_archive(target: str, name: str, content: bytes) -> None:
-    from eidos.bundle.tar_archive import pack_tar_gz
-    from eidos.bundle.zip_archive import is_zip, pack_zip
+    from contextlib import ExitStack
 
-    files = verification.read_files(target)
-    for earlier in _replaced(list(files), name):
-        del files[earlier]
-    files[name] = content
-    try:
-        with open(target, "rb") as file:
-            pack = pack_zip if is_zip(file.read(4)) else pack_tar_gz
-        mode = stat.S_IMODE(os.stat(target).st_mode)
-        write_file(target, pack(dict(sorted(files.items()))), mode)
-        os.chmod(target, mode)
-    except OSError as fault:
-        raise unwritable(target, fault) from fault
+    from eidos.bundle.zip_archive import archive_pieces, is_zip
+
+    with ExitStack() as stack:
+        files, blobs = open_files(target, stack, os.path.dirname(target))
+        for earlier in _replaced(list(files), name):
+            del files[earlier]
+        files[name] = content
+        try:
+            with open(target, "rb") as file:
+                extension = ".zip" if is_zip(file.read(4)) else ".tar.gz"
+            mode = stat.S_IMODE(os.stat(target).st_mode)
+            pieces = archive_pieces(dict(sorted(files.items())), blobs, extension)
+            if blobs:
+                write_pieces(target, pieces, mode)
+            else:
+                write_file(target, b"".join(pieces), mode)
+            os.chmod(target, mode)
+        except OSError as fault:
+            raise unwritable(target, fault) from fault

@@ -46,7 +46,7 @@ class BundleOptions(Record):
     ``registry`` is a mirror for images and charts. Selectors are labels of nodes, tolerations those of a Pod's spec; "accelerated" nodes
     have GPUs, "system" nodes run everything else. ``templates`` is a folder to lay over the shipped templates, ``data`` one of recipes,
     whose ``components.yaml`` adds components and whose ``values/`` describes their charts; ``charts`` one of charts
-    that the bundle carries. ``node_agent`` adds a DaemonSet that brings the
+    that the bundle carries, and ``images`` one of container images. ``node_agent`` adds a DaemonSet that brings the
     settings of the host. ``deployer`` is the form in which the bundle reaches a cluster, a folder of ``templates/deployers`` or its own
     scripts with helm; ``repo``, ``path`` and ``revision`` are where it will be in git. ``existing`` is a snapshot of the cluster that the
     bundle is for: what runs there already decides which components are made, and how.
@@ -72,6 +72,7 @@ class BundleOptions(Record):
     templates: str | None = None
     data: str | None = None
     charts: str | None = None
+    images: str | None = None
     node_agent: bool = False
     deployer: str = "helm"
     repo: str = ""

@@ -84,7 +84,7 @@ def pull_command(component: Component, folder: str = "") -> str:
     repository = component.repository.rstrip("/")
     words = [f"{repository}/{component.chart}"] if repository.startswith("oci://") else [component.chart, "--repo", component.repository]
     words += ["--version", component.version, *(["--destination", folder] if folder else [])]
-    return "helm pull " + " ".join(map(_quote, words))
+    return "helm pull " + " ".join(map(quote_word, words))
 
 
 def describe(components: Iterable[Component], archives: Mapping[str, ChartArchive]) -> Markdown:
@@ -105,7 +105,8 @@ def describe(components: Iterable[Component], archives: Mapping[str, ChartArchiv
     return Markdown("\n".join(lines))
 
 
-def _quote(word: str) -> str:
+def quote_word(word: str) -> str:
+    """A word as a shell reads it."""
     if word and all(char.isalnum() or char in "_./:=@%+,-" for char in word):
         return word
     return "'" + word.replace("'", "'\\''") + "'"

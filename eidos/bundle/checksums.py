@@ -13,8 +13,13 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
 
+    from eidos.model.bundle import StoredFile
+
 #: Files that a bundle may have.
 MAX_FILES = 20_000
+
+#: From here on OpenSSL is faster, loading it included.
+_OPENSSL_BYTES = 4 << 20
 
 _HEX = frozenset("0123456789abcdef")
 
@@ -39,10 +44,15 @@ def _new_sha256(data: bytes = b"") -> Any:
 
 
 class Sha256:
-    """A SHA-256 under way, without OpenSSL where the interpreter has its own implementation."""
+    """A SHA-256 under way, of ``size`` bytes: unless that is much, without OpenSSL where the interpreter has its own implementation."""
 
-    def __init__(self) -> None:
-        self._hash = _new_sha256()
+    def __init__(self, size: int = 0) -> None:
+        if size <= _OPENSSL_BYTES:
+            self._hash = _new_sha256()
+        else:
+            import hashlib
+
+            self._hash = hashlib.sha256()
         self.update = self._hash.update
 
     def hexdigest(self) -> str:
@@ -50,13 +60,15 @@ class Sha256:
         return str(self._hash.hexdigest())
 
 
-def format_checksums(files: Mapping[str, bytes]) -> bytes:
-    r"""A line for each file, sorted by path.
+def format_checksums(files: Mapping[str, bytes], blobs: Mapping[str, StoredFile] | None = None) -> bytes:
+    r"""A line for each file, in memory or on disk, sorted by path.
 
     >>> format_checksums({"a/b": b""})
     b'e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855  a/b\n'
     """
-    return "".join(f"{sha256(files[path])}  {path}\n" for path in sorted(files)).encode()
+    digests = {path: blob.sha256 for path, blob in (blobs or {}).items()}
+    digests.update((path, sha256(content)) for path, content in files.items())
+    return "".join(f"{digests[path]}  {path}\n" for path in sorted(digests)).encode()
 
 
 def parse_checksums(data: bytes, name: str) -> dict[str, str]:

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from eidos.bundle.chart_archives import ChartArchive
     from eidos.bundle.component_files import BundleContext, ComponentFiles
     from eidos.bundle.existing_cluster import ClusterComparison
+    from eidos.bundle.image_archives import CarriedImages
     from eidos.bundle.node_tuning import NodePart
     from eidos.model.chart import Chart
     from eidos.model.recipe import Component, Recipe
@@ -166,7 +167,8 @@ class BundleBuild(Record):
         failed = {component.id: report.error for component, report, _ in steps if report.error}
         node_files = self.node.files if self.node else {}
         warnings = [*self.warnings, *(warning for _, result in made for warning in result.warnings)]
-        files = _assemble_files(made, failed, self.context, node_files, warnings) if made or self.node else {}
+        carried: list[CarriedImages] = []
+        files = _assemble_files(made, failed, self.context, node_files, warnings, carried) if made or self.node else {}
         unmirrored = [sentence for _, result in made for sentence in result.unmirrored]
         for _, result in made:
             texts = [image.reference for image in result.images.images if not image.optional and not is_reference(image.reference)]
@@ -179,7 +181,8 @@ class BundleBuild(Record):
         if self.node:
             reports.insert(0, _present(self.node.report, files, "node/"))
         both = tuple(dict.fromkeys(warnings)), tuple(dict.fromkeys(unmirrored))
-        return Bundle(files, tuple(reports), _since(began), *both, self.missing_charts)
+        images, blobs = (carried[0].missing, carried[0].blobs) if carried else ((), {})
+        return Bundle(files, tuple(reports), _since(began), *both, self.missing_charts, images, blobs)
 
 
 def _assemble_files(
@@ -188,8 +191,9 @@ def _assemble_files(
     context: BundleContext,
     node_files: Mapping[str, bytes],
     warnings: list[str],
+    carried: list[CarriedImages],
 ) -> dict[str, bytes]:
-    """Every file by path, in the order of paths.
+    """Every file by path, in the order of paths; what the bundle has of images is appended to ``carried``.
 
     ``incomplete.txt`` names the components that failed, so that the others do not pass for the whole bundle.
     """
@@ -201,8 +205,18 @@ def _assemble_files(
         from eidos.bundle import chart_archives
 
         variables["charts.note"] = chart_archives.describe([component for component, _ in made], context.archives)
-        carried = [context.archives[component.id] for component, _ in made if component.id in context.archives]
-        files.update({f"{chart_archives.FOLDER}/{archive.name}": archive.content for archive in carried})
+        archives = [context.archives[component.id] for component, _ in made if component.id in context.archives]
+        files.update({f"{chart_archives.FOLDER}/{archive.name}": archive.content for archive in archives})
+    files.update(_image_lists(made, context))
+    if context.options.images is not None:
+        from eidos.bundle.image_archives import collect_images
+        from eidos.bundle.mirror_lists import read_mirror_list
+
+        needed = [image for image in read_mirror_list(files, "bundle").images if not image.optional]
+        carried.append(collect_images(context.options.images, needed, context.options.registry))
+        files.update(carried[0].files)
+        variables.update(carried[0].variables)
+        warnings += carried[0].warnings
     unchecked = [sentence for _, result in made for sentence in (*result.unchecked, *_unknown_images(result))]
     if unchecked:
         items = "".join(f"\n- {markdown_cell(sentence)}" for sentence in unchecked)
@@ -213,11 +227,6 @@ def _assemble_files(
         if component_files.is_required(file, variables):
             files[file.target] = component_files.fill_text_file(file, variables, context.templates)
     files["recipe.yaml"] = formats.to_yaml(context.recipe.to_tree(context=True)).encode()
-    listed = [result.images for _, result in made]
-    files["images.txt"] = format_image_list(listed, context.options.registry).encode()
-    registry = context.options.registry
-    charts = chart_documents(listed, context.charts, registry, {id: f"charts/{each.name}" for id, each in context.archives.items()})
-    files["images.json"] = formats.to_json({**image_documents(listed, registry), **charts}).encode()
     if failed:
         lines = [f"{id}: {' '.join(reason.split())}\n" for id, reason in failed.items()]
         files["incomplete.txt"] = "".join(["These components failed and are missing from this bundle:\n", *lines]).encode()
@@ -227,9 +236,17 @@ def _assemble_files(
         files, more = arrange_files(files, made, context, variables)
         warnings += more
     files = dict(sorted(files.items()))
-    files[CHECKSUMS] = format_checksums(files)
+    files[CHECKSUMS] = format_checksums(files, carried[0].blobs if carried else {})
     files[STATEMENT] = format_statement(files, context.recipe, context.options)
     return dict(sorted(files.items()))
+
+
+def _image_lists(made: list[tuple[Component, ComponentFiles]], context: BundleContext) -> dict[str, bytes]:
+    """The lists of images, for people and for programs."""
+    listed, registry = [result.images for _, result in made], context.options.registry
+    charts = chart_documents(listed, context.charts, registry, {id: f"charts/{each.name}" for id, each in context.archives.items()})
+    images = formats.to_json({**image_documents(listed, registry), **charts})
+    return {"images.txt": format_image_list(listed, registry).encode(), "images.json": images.encode()}
 
 
 def _unknown_images(result: ComponentFiles) -> list[str]:

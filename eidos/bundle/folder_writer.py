@@ -20,7 +20,9 @@ from eidos.model.bundle import ATTESTATIONS, CHECKSUMS, file_mode, is_attestatio
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping
+    from collections.abc import Callable, Collection, Iterable, Mapping
+
+    from eidos.model.bundle import StoredFile
 
 #: Errors of a folder that cannot be replaced by another, though its files can.
 _NOT_REPLACEABLE = (errno.EBUSY, errno.EXDEV, errno.EACCES, errno.EPERM, errno.EROFS)
@@ -57,15 +59,24 @@ def check_folder(folder: str, *, force: bool = False) -> None:
             raise FolderOccupied(f"{folder}: the bundle in this folder was modified: {problems[0]}", hint)
 
 
-def write_folder(folder: str, files: Mapping[str, bytes], *, force: bool = False, is_checked: bool = False) -> None:
-    """Write ``files`` into ``folder``, with the modes of a bundle whatever the umask; ``is_checked`` skips :func:`check_folder`.
+def write_folder(
+    folder: str,
+    files: Mapping[str, bytes],
+    blobs: Mapping[str, StoredFile] | None = None,
+    *,
+    force: bool = False,
+    is_checked: bool = False,
+) -> None:
+    """Write files, in memory and on disk, into ``folder``, with the modes of a bundle whatever the umask.
 
-    Raises FolderOccupied or Unavailable, and leaves the folder as it was.
+    ``is_checked`` skips :func:`check_folder`. Raises FolderOccupied, Unavailable, or IntegrityError for a file on disk that is not what its
+    digest says, and leaves the folder as it was.
     """
+    blobs = blobs or {}
 
-    def fill(temporary: str) -> Mapping[str, bytes]:
-        _fill(temporary, files)
-        return files
+    def fill(temporary: str) -> Collection[str]:
+        _fill(temporary, files, blobs)
+        return {*files, *blobs}
 
     fill_folder(folder, fill, force=force, is_checked=is_checked)
 
@@ -124,21 +135,29 @@ def _install(target: str, fill: Callable[[str], Collection[str]], force: bool, i
         remove_folder(temporary)
 
 
-def _fill(temporary: str, files: Mapping[str, bytes]) -> None:
+def _fill(temporary: str, files: Mapping[str, bytes], blobs: Mapping[str, StoredFile]) -> None:
     # Checksums come last: a folder that is incomplete has none.
-    for path in sorted(files, key=lambda path: (path == CHECKSUMS, path)):
+    for path in sorted([*files, *blobs], key=lambda path: (path == CHECKSUMS, path)):
+        pieces: Iterable[bytes] = (files[path],) if path in files else _pieces(blobs[path])
         full_path = os.path.join(temporary, *path.split("/"))
         os.makedirs(os.path.dirname(full_path), exist_ok=True)
         fd = os.open(full_path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-        view = memoryview(files[path])
         try:
-            while view:
-                view = view[os.write(fd, view) :]
+            for piece in pieces:
+                view = memoryview(piece)
+                while view:
+                    view = view[os.write(fd, view) :]
             os.fchmod(fd, file_mode(path))
         except BaseException:
             os.close(fd)
             raise
         os.close(fd)  # some file systems report only here that they are full
+
+
+def _pieces(blob: StoredFile) -> Iterable[bytes]:
+    from eidos.oci.image_layout import stored_pieces
+
+    return stored_pieces(blob)
 
 
 def _swap(temporary: str, target: str) -> None:

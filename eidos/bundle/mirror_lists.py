@@ -140,7 +140,7 @@ def read_mirror_list(files: Mapping[str, bytes], name: str) -> MirrorList:
 def mirror_files(needed: MirrorList, files: Mapping[str, bytes]) -> dict[str, bytes]:
     """Lists, scripts and packages, by path. The charts that the bundle carries, its values and manifests go with them."""
     images = [image for image in needed.images if not image.optional]
-    pairs = [word for image in images for word in (image.copied, image.at(_ANY)[len(_ANY) + 1 :])]
+    pairs = [word for image in images for word in (image.copied, path_in_registry(image))]
     charts = [word for chart in needed.charts for word in (chart.name, chart.version, chart.source.rstrip("/"), _path(chart))]
     optional = [
         f"- `{image.source}`, with {' and '.join(f'`{each}`' for each in image.optional)}" for image in needed.images if image.optional
@@ -167,6 +167,11 @@ def mirror_files(needed: MirrorList, files: Mapping[str, bytes]) -> dict[str, by
     for component in _components(needed):
         made.update({f"{component}/{path}": files[f"{component}/{path}"] for path in _copied(component, files)})
     return dict(sorted(made.items()))
+
+
+def path_in_registry(image: NeededImage) -> str:
+    """The path of an image in any registry, with its tag, or else its digest."""
+    return image.at(_ANY)[len(_ANY) + 1 :]
 
 
 def _archive(chart: NeededChart, files: Mapping[str, bytes]) -> str:

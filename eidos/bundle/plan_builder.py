@@ -70,13 +70,14 @@ def build_plan(build: BundleBuild, steps: Sequence[Step], bundle: Bundle) -> Bun
         components=tuple(components),
         left_out=comparison.left_out if comparison else (),
         node=_planned_node(build.node) if build.node else None,
-        files=len(bundle.files),
+        files=len(bundle.files) + len(bundle.blobs),
         bytes=bundle.bytes,
         existing=f"{comparison.label}{taken and f' at {taken}'}" if comparison else "",
         unknown=comparison.unknown if comparison else (),
         warnings=bundle.warnings,
         unmirrored=bundle.unmirrored,
         missing_charts=bundle.missing_charts,
+        missing_images=bundle.missing_images,
     )
 
 

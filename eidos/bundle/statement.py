@@ -12,7 +12,7 @@ from eidos import __version__
 from eidos.bundle.checksums import sha256
 from eidos.files import resources
 from eidos.formats import DEPTH, LIMIT, VALUES, to_json
-from eidos.model.bundle import CHECKSUMS
+from eidos.model.bundle import CHECKSUMS, IMAGES
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ BUILD_TYPE, BUILDER = "https://eidos.dgxc.io/bundle/v1", "https://eidos.dgxc.io/
 EVIDENCE_BUILD_TYPE = "https://eidos.dgxc.io/evidence/v1"
 
 #: Options that change no byte of a bundle, and those that the statement has in another form.
-_OMITTED = ("assignments", "charts", "components", "data", "existing", "fail_fast", "parallel", "templates", "values")
+_OMITTED = ("assignments", "charts", "components", "data", "existing", "fail_fast", "images", "parallel", "templates", "values")
 
 #: The digest of the built-in recipe data, once it was worked out: a checkout reads every file for it.
 _data_digest: list[str] = []
@@ -89,6 +89,9 @@ def _dependencies(files: Mapping[str, bytes], recipe: Recipe, options: BundleOpt
     if options.existing is not None:  # its readings: when they were taken, and for how long, is another matter
         readings = options.existing.to_tree()["measurements"]
         digests["existing"] = _digest_of_tree(readings)
+    index = f"{IMAGES}index.json"  # which has the digest of each image
+    if options.images is not None and index in files:
+        digests[index] = sha256(files[index])
     if options.charts is not None:
         digests.update({path: sha256(content) for path, content in files.items() if path.endswith(".tgz")})
     return digests

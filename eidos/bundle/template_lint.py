@@ -49,6 +49,7 @@ _COMPONENT = (
 )
 _BUNDLE = (
     *("order", "order.reverse", "components-table", "readings-table", "charts.note", "existing.summary", "unchecked"),
+    *("images.note", "images.pairs", "images.registry"),
     *(f"host.{n}" for n in ("settings-table", "documents", "on-node", "persistence", "uncovered", "summary", "not-covered")),
 )
 

@@ -13,12 +13,21 @@ import stat
 from eidos.bundle import checksums, tar_archive, zip_archive
 from eidos.bundle.statement import statement_problem
 from eidos.errors import IntegrityError, InvalidInput, NotFound, Unavailable, os_error_reason
-from eidos.model.bundle import ATTESTATIONS, CHECKSUMS, STATEMENT, file_mode, is_attestation, parse_signature_path
+from eidos.model.bundle import (
+    ATTESTATIONS,
+    CHECKSUMS,
+    MAX_BLOB_BYTES,
+    STATEMENT,
+    file_mode,
+    is_attestation,
+    is_image_blob,
+    parse_signature_path,
+)
 from eidos.model.record import Record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Collection, Container, Iterable, Iterator
+    from collections.abc import Callable, Collection, Container, Iterable, Iterator
     from typing import BinaryIO
 
     from eidos.bundle.tar_archive import Member
@@ -26,12 +35,12 @@ if TYPE_CHECKING:
 #: Limits of what is read: bytes of one file, and number of files.
 MAX_FILE_BYTES, MAX_FILES = tar_archive.MAX_FILE_BYTES, checksums.MAX_FILES
 
-#: The largest bundle whose content is read into memory.
-MAX_TOTAL_BYTES = 64 << 20
-
 #: Where a bundle says who made it, and what eidos writes there (``templates/bundles/{all,every}``).
 _ORIGINS = {"README.md": b"Built by eidos", "scripts/install.sh": b"# Installs or upgrades one component"}
 _CONTENT_NEEDED = frozenset((CHECKSUMS, *_ORIGINS))
+
+#: Bytes that are read at once.
+_PIECE_BYTES = 1 << 18
 
 #: Bytes of the statement and of a signature, and number of both, at most. Ours have some 3,000 bytes.
 MAX_ATTESTATION_BYTES, MAX_ATTESTATIONS = 256 << 10, 64
@@ -106,67 +115,6 @@ def inspect_bundle(path: str, ignore: Collection[str] = ()) -> Inspection:
         raise Unavailable(f"{path}: {os_error_reason(fault)}") from fault
 
 
-class _EveryPath:
-    """Contains every path."""
-
-    def __contains__(self, path: object) -> bool:
-        return True
-
-
-def read_files(path: str) -> dict[str, bytes]:
-    """The files of the bundle in a folder, a tar.gz or a zip archive, by path; a link is none.
-
-    Raises NotFound, InvalidInput or Unavailable for a path that cannot be read, IntegrityError for what has no checksums or is too large.
-    """
-    try:
-        files = _folder_files(path) if os.path.isdir(path) else _archive_files(path)
-    except FileNotFoundError as fault:
-        raise NotFound(f"{path}: no such file or directory") from fault
-    except OSError as fault:
-        raise Unavailable(f"{path}: {os_error_reason(fault)}") from fault
-    if CHECKSUMS not in files:
-        raise IntegrityError(f"{path}: not a bundle, or incomplete: no {CHECKSUMS}", "name the folder that holds install.sh")
-    return files
-
-
-def _archive_files(path: str) -> dict[str, bytes]:
-    if not stat.S_ISREG(os.stat(path).st_mode):
-        raise InvalidInput(f"{path}: not a folder or a file", "name the folder of a bundle or its archive")
-    files: dict[str, bytes] = {}
-    size = 0
-    with open(path, "rb") as file:
-        for member in _read_members(file, path, _EveryPath()):
-            name = tar_archive.relative_path(member.path)
-            if name is not None and not member.kind:
-                files[name] = member.content
-                size += len(member.content)
-                _check_size(path, size, len(files))
-    return files
-
-
-def _folder_files(root: str) -> dict[str, bytes]:
-    files: dict[str, bytes] = {}
-    size, remaining = 0, [""]
-    while remaining:
-        folder = remaining.pop()
-        for entry in os.scandir(os.path.join(root, folder)):
-            if entry.is_dir(follow_symlinks=False):
-                remaining.append(f"{folder}{entry.name}/")
-                _check_size(root, size, len(remaining))
-            elif entry.is_file(follow_symlinks=False):
-                files[f"{folder}{entry.name}"] = content = read_regular_file(entry.path)
-                size += len(content)
-                _check_size(root, size, len(files))
-    return files
-
-
-def _check_size(path: str, size: int, count: int) -> None:
-    if size > MAX_TOTAL_BYTES:
-        raise IntegrityError(f"{path}: larger than {MAX_TOTAL_BYTES >> 20} MiB", "check that this is a bundle")
-    if count > MAX_FILES:
-        raise IntegrityError(f"{path}: more than {MAX_FILES:,} files", "check that this is a bundle")
-
-
 def inspect_folder(root: str, ignore: Collection[str] = ()) -> Inspection:
     """The bundle in a folder. Raises IntegrityError when it has no checksums, OSError when it cannot be read."""
     checksums_path = os.path.join(root, CHECKSUMS)
@@ -209,8 +157,8 @@ def inspect_folder(root: str, ignore: Collection[str] = ()) -> Inspection:
             else:
                 if status.st_nlink > 1:
                     problems.append(BundleProblem(LINKED, path, f"{status.st_nlink} hard links"))
-                is_hashed = path != CHECKSUMS and status.st_size <= MAX_FILE_BYTES
-                digest = checksums.sha256(read_regular_file(entry.path)) if is_hashed else ""
+                is_hashed = path != CHECKSUMS and status.st_size <= (MAX_BLOB_BYTES if is_image_blob(path) else MAX_FILE_BYTES)
+                digest = _digest_of_file(entry.path, status.st_size) if is_hashed else ""
                 actual[path] = ActualFile(digest, stat.S_IMODE(kind))
     origins = {path: read_regular_file(os.path.join(root, path)) for path in _ORIGINS if path in actual and path in expected}
     attestations = {path: read_regular_file(os.path.join(root, path)) for path in sorted(actual) if is_attestation(path)}
@@ -223,7 +171,7 @@ def inspect_archive(file: BinaryIO, name: str, ignore: Collection[str] = ()) -> 
     problems: list[BundleProblem] = []
     folders: set[str] = set()
     contents: dict[str, bytes] = {}
-    for member in _read_members(file, name, _NeededContent()):
+    for member in read_archive_members(file, name, _NeededContent()):
         path = tar_archive.relative_path(member.path)
         if path is None:
             problems.append(BundleProblem(OTHER, member.path[:200], "the path leads out of the bundle"))
@@ -291,14 +239,17 @@ class _NeededContent:
         return name in _CONTENT_NEEDED or is_attestation(name)
 
 
-def _read_members(file: BinaryIO, name: str, keep: Container[str]) -> Iterator[Member]:
+def read_archive_members(
+    file: BinaryIO, name: str, keep: Container[str], open_blob: Callable[[str], BinaryIO] | None = None
+) -> Iterator[Member]:
+    """The entries of a tar.gz or a zip archive, as :func:`~eidos.bundle.tar_archive.read_members` has them; IntegrityError for another."""
     begin = file.read(4)
     file.seek(0)
     if zip_archive.is_zip(begin):
         return zip_archive.read_zip_members(file, name, keep)
     if not tar_archive.is_gzip(begin):
         raise IntegrityError(f"{name}: not a folder, a tar.gz or a zip archive")
-    return tar_archive.read_members(file, name, keep)
+    return tar_archive.read_members(file, name, keep, open_blob)
 
 
 def _is_ours(contents: dict[str, bytes]) -> bool:
@@ -320,11 +271,23 @@ def _parent_folders(paths: Iterable[str]) -> set[str]:
     return folders
 
 
+def _digest_of_file(path: str, size: int) -> str:
+    """The SHA-256 of a regular file, which may not be a link, with no more than a piece of it in memory; "" if it has grown."""
+    digest = checksums.Sha256(size)
+    left = size + 1
+    fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    with open(fd, "rb", buffering=0) as file:
+        while left > 0 and (piece := file.read(min(left, _PIECE_BYTES))):
+            digest.update(piece)
+            left -= len(piece)
+    return digest.hexdigest() if left > 0 else ""
+
+
 def read_regular_file(path: str) -> bytes:
     """The bytes of a regular file, which may not be a link. Raises OSError, or IntegrityError when it is too large."""
     fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     with open(fd, "rb") as file:
-        data = file.read(MAX_FILE_BYTES + 1)
+        data = file.read(min(os.fstat(fd).st_size, MAX_FILE_BYTES) + 1)  # so much is allocated at once
     if len(data) > MAX_FILE_BYTES:
         raise IntegrityError(f"{path}: larger than {MAX_FILE_BYTES >> 20} MiB")
     return data

@@ -19,15 +19,17 @@ from eidos.bundle.tar_archive import (
     MAX_FILE_BYTES,
     ROOT,
     Member,
-    pack_tar_gz,
+    tar_gz_pieces,
 )
-from eidos.errors import IntegrityError, InvalidData
+from eidos.errors import IntegrityError, InvalidData, InvalidInput
 from eidos.model.bundle import file_mode
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Container, Iterator, Mapping
     from typing import BinaryIO
+
+    from eidos.model.bundle import StoredFile
 
 #: Made on Unix (so that modes count) for version 2.0, which has folders and deflate; names are UTF-8 (bit 11).
 _MADE, _NEEDED, _UTF8 = 3 << 8 | 20, 20, 1 << 11
@@ -52,9 +54,16 @@ _FILE_TYPES = {
 _END_LIMIT, _DIRECTORY_LIMIT, _PIECE = 22 + 0xFFFF, 16 << 20, 1 << 16
 
 
-def pack_archive(files: Mapping[str, bytes], extension: str) -> bytes:
-    """The archive of files in the format of an extension: zip for ``.zip``, else tar.gz. Raises InvalidData as both do."""
-    return pack_zip(files) if extension == ".zip" else pack_tar_gz(files)
+def archive_pieces(files: Mapping[str, bytes], blobs: Mapping[str, StoredFile], extension: str) -> Iterator[bytes]:
+    """The archive of files in the format of an extension: zip for ``.zip``, else tar.gz. Raises InvalidData as both do.
+
+    Raises InvalidInput for a zip file with blobs of images, which its format bounds to 2 GiB.
+    """
+    if extension == ".zip":
+        if blobs:
+            raise InvalidInput("a zip file cannot hold images", "write a .tar.gz archive")
+        return iter((pack_zip(files),))
+    return tar_gz_pieces(files, blobs)
 
 
 def pack_zip(files: Mapping[str, bytes]) -> bytes:
@@ -142,7 +151,7 @@ def read_zip_members(file: BinaryIO, name: str, keep: Container[str] = frozenset
             raise IntegrityError(f"{name}: {path} is larger than {MAX_CONTENT_BYTES >> 20} MiB")
         file.seek(begin)
         digest, content = _inflate_entry(file, packed, size, crc, method == _DEFLATED, f"{name}: entry {count}", path in keep)
-        yield Member(path, mode & 0o7777, kind) if kind else Member(path, mode & 0o7777, "", digest, content)
+        yield Member(path, mode & 0o7777, kind) if kind else Member(path, mode & 0o7777, "", digest, content, size)
     intervals.sort()
     if any(end > begin for (_, end), (begin, _) in zip(intervals, intervals[1:])):
         raise IntegrityError(f"{name}: entries overlap")

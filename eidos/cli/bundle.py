@@ -13,25 +13,22 @@ from eidos.cli.cluster_options import CLUSTER, OR_IN_CLUSTER
 from eidos.cli.commands import FAILED, FINDINGS
 from eidos.cli.options import FORMAT, FORMATS, HELP, LOGGING, PLUGIN, Operand, Option, Verb, parse_choice, parse_path, parse_timeout
 from eidos.cli.run_telemetry import METRICS_FILE, run_with_telemetry
-from eidos.errors import EidosError, InvalidData, InvalidInput
-from eidos.formats import from_text, serialize
+from eidos.errors import InvalidInput
+from eidos.formats import serialize
 from eidos.model.record import replace
 from eidos.wording import count_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from eidos.bundle.bundle_options import BundleOptions, ComponentValues
+    from collections.abc import Iterable
+
     from eidos.cli.options import Values
     from eidos.cli.run_telemetry import RunTelemetry
     from eidos.model.bundle import Bundle
     from eidos.model.bundle_plan import BundlePlan
     from eidos.model.recipe import Recipe
-    from eidos.model.snapshot import Snapshot
 
 LINT, PLAN, MARKDOWN, DEFAULT_FOLDER = "lint", "plan", "markdown", "./bundle"
-
-#: The collectors that read what runs in a cluster.
-_LIVE = ("k8s.image", "k8s.policy")
 
 
 def _parse_deployer(text: str) -> str:
@@ -100,7 +97,14 @@ VERB = Verb(
             convert=parse_path,
             completion="folder",
         ),
-        Option("strict", "exit 4 if the recipe is generic, or what comes from --registry or --charts is incomplete"),
+        Option(
+            "images",
+            "carry the images that bundle needs, from an image layout or a folder that 'skopeo.sh --save' filled",
+            "PATH",
+            convert=parse_path,
+            completion="file",
+        ),
+        Option("strict", "exit 4 if the recipe is generic, or --registry, --charts or --images lacks something"),
         Option("templates", "add templates from this folder; they replace built-in ones", "DIR", convert=parse_path, completion="folder"),
         Option("data", "add recipe data from this folder, for components of your own", "DIR", convert=parse_path, completion="folder"),
         replace(PLUGIN, help="add recipe data and templates of this folder, which you trust"),
@@ -140,7 +144,7 @@ VERB = Verb(
         ("eidos bundle -f recipe.yaml --set gpu-operator:mig.strategy=mixed", "set a chart value"),
         ("eidos bundle -f recipe.yaml --archive bundle.tar.gz", "write one archive"),
         ("eidos bundle -f recipe.yaml --registry mirror.example.com/nvidia", "for air-gapped clusters"),
-        ("eidos bundle -f recipe.yaml --charts charts", "carry the charts in that folder, too"),
+        ("eidos bundle -f recipe.yaml --charts charts --images images", "carry charts and images, too"),
         ("eidos bundle -f recipe.yaml --deployer argocd --repo URL --path gpu", "for Argo CD"),
         ("eidos bundle plan -f recipe.yaml", "show what a bundle would install, and what that interrupts"),
         ("eidos bundle plan -f recipe.yaml --existing node.yaml -t markdown", "for a cluster that runs something already"),
@@ -150,7 +154,7 @@ VERB = Verb(
         (
             "Exit status: 0 written; 1 a component failed (the others are written; incomplete.txt lists it) or the output could not be "
             "written; 2 wrong usage, an invalid or incomplete recipe, or a component that cannot be installed over what runs; 4 lint "
-            "found an error, plan found such a component, or --strict found a problem."
+            "found an error, plan found such a component, or --strict found a problem; 5 an image of --images is incomplete or damaged."
         ),
     ),
 )
@@ -167,6 +171,11 @@ def run(values: Values) -> int:
 
         with ExitStack() as stack:
             values["data"] = document_locations.local_folder(values["data"], values, stack, "DATA")
+            return run(values)
+    if values["images"] is not None and os.path.isfile(values["images"]):
+        from eidos.oci.layout_archive import unpacked_layout
+
+        with unpacked_layout(values["images"]) as values["images"]:
             return run(values)
     if values.get("action") == LINT:
         from eidos.cli.lint_report import lint_templates
@@ -185,9 +194,10 @@ def _write_plan(values: Values, telemetry: RunTelemetry) -> int:
     location = values["output"] or document_locations.STDOUT
     document_locations.check_writable(location, values)
     recipe = _read_recipe(values)
+    from eidos.cli.bundle_arguments import read_bundle_options
     from eidos.workflow import plan_bundle
 
-    options = _options(values)
+    options = read_bundle_options(values)
     with telemetry.step("make"):
         plan = plan_bundle(recipe, options)
     fmt = document_locations.choose_format(values["format"], location, "table")
@@ -200,7 +210,7 @@ def _write_plan(values: Values, telemetry: RunTelemetry) -> int:
     if failed:
         log.error(f"{len(failed)} of {len(plan.components)} components failed: {', '.join(failed)}")
         return FAILED
-    status = _report_strict(recipe, len(plan.unmirrored), len(plan.missing_charts)) if values["strict"] else 0
+    status = _report_strict(recipe, plan) if values["strict"] else 0
     return FINDINGS if plan.refused else status
 
 
@@ -220,26 +230,6 @@ def _read_recipe(values: Values) -> Recipe:
     return document_locations.read_recipe(values["file"], values)
 
 
-def _read_existing(values: Values) -> Snapshot | None:
-    """The snapshot of what runs already, if one is asked for. Raises Unavailable for a cluster that cannot be read."""
-    if values["existing"] is not None:
-        if values["live"]:
-            raise InvalidInput("--existing and --live cannot be used together", "omit one of the two")
-        return document_locations.read_snapshot(values["existing"], values)[0]
-    if not values["live"]:
-        return None
-    from eidos.collectors import ClusterSelection
-    from eidos.errors import Unavailable
-    from eidos.workflow import SnapshotOptions, take_snapshot
-
-    cluster = ClusterSelection(values["kubeconfig"], values["kube-context"], values["kube-namespace"])
-    snapshot = take_snapshot(SnapshotOptions(collectors=_LIVE, timeout_s=values["timeout"], cluster=cluster))
-    images = next(outcome for outcome in snapshot.collectors if outcome.name == _LIVE[0])
-    if images.outcome not in ("ok", "partial"):
-        raise Unavailable(f"--live: cannot read the images of the cluster: {images.reason}", images.hint)
-    return snapshot
-
-
 def _write_bundle(values: Values, telemetry: RunTelemetry) -> int:
     folder, archive = values["output"], values["archive"]
     if folder is not None and document_locations.is_in_object_store(folder):
@@ -250,9 +240,10 @@ def _write_bundle(values: Values, telemetry: RunTelemetry) -> int:
         folder = DEFAULT_FOLDER
     _check_outputs(folder, archive, values)
     recipe = _read_recipe(values)
+    from eidos.cli.bundle_arguments import read_bundle_options
     from eidos.workflow import make_bundle
 
-    options = _options(values)
+    options = read_bundle_options(values)
     with telemetry.step("make"):
         bundle = make_bundle(recipe, options)
     telemetry.record_bundle(bundle)
@@ -260,7 +251,7 @@ def _write_bundle(values: Values, telemetry: RunTelemetry) -> int:
         log.warn(sentence)
     for sentence in bundle.unmirrored:
         log.warn(f"not from the mirror: {sentence}")
-    for sentence in bundle.missing_charts:
+    for sentence in (*bundle.missing_charts, *bundle.missing_images):
         log.warn(sentence)
     if bundle.files:
         with telemetry.step("serialise"):
@@ -269,47 +260,18 @@ def _write_bundle(values: Values, telemetry: RunTelemetry) -> int:
     if bundle.errors:
         log.error(f"{len(bundle.errors)} of {len(bundle.components)} components failed: {', '.join(bundle.errors)}")
         return FAILED
-    return _report_strict(recipe, len(bundle.unmirrored), len(bundle.missing_charts)) if values["strict"] else 0
+    return _report_strict(recipe, bundle) if values["strict"] else 0
 
 
-def _report_strict(recipe: Recipe, unmirrored: int, missing_charts: int) -> int:
+def _report_strict(recipe: Recipe, made: Bundle | BundlePlan) -> int:
     """Log what ``--strict`` objects to; the exit status."""
     problems = [f"the recipe is generic: it is not made for the {name}" for name in recipe.generic or ()]
-    if unmirrored:
-        problems.append(f"the mirror is incomplete: {count_of(unmirrored, 'warning')} above")
-    if missing_charts:
-        problems.append(f"charts are missing: {count_of(missing_charts, 'warning')} above")
+    lists = (("the mirror is incomplete", made.unmirrored), ("charts are missing", made.missing_charts))
+    for problem, sentences in (*lists, ("images are missing", made.missing_images)):
+        problems += [f"{problem}: {count_of(len(sentences), 'warning')} above"] if sentences else []
     for problem in problems:
         log.error(f"--strict: {problem}")
     return FINDINGS if problems else 0
-
-
-def _options(values: Values) -> BundleOptions:
-    from eidos.bundle.bundle_options import BundleOptions, parse_assignment
-    from eidos.kube.labels import parse_toleration
-
-    return BundleOptions(
-        components=tuple(values["bundlers"]) or None,
-        values=tuple(_component_values(argument, values) for argument in values["values"]),
-        assignments=tuple(map(parse_assignment, values["set"])),
-        namespaces=_by_component(values["namespace"]),
-        registry=values["registry"] or "",
-        accelerated_node_selector=_labels(values["accelerated-node-selector"], "--accelerated-node-selector"),
-        accelerated_tolerations=tuple(map(parse_toleration, values["accelerated-toleration"])),
-        system_node_selector=_labels(values["system-node-selector"], "--system-node-selector"),
-        system_tolerations=tuple(map(parse_toleration, values["system-toleration"])),
-        templates=values["templates"],
-        data=values["data"],
-        charts=values["charts"],
-        node_agent=values["node-agent"],
-        deployer=values["deployer"],
-        repo=values["repo"] or "",
-        path=values["path"] or "",
-        revision=values["revision"] or "",
-        existing=_read_existing(values),
-        fail_fast=values["fail-fast"],
-        parallel=False if values["serial"] else None,
-    )
 
 
 def _check_outputs(folder: str | None, archive: str | None, values: Values) -> None:
@@ -325,20 +287,28 @@ def _check_outputs(folder: str | None, archive: str | None, values: Values) -> N
             raise InvalidInput("--archive - and --format both write to standard output", "write the archive to a file")
         if folder is not None and os.path.realpath(archive).startswith(os.path.realpath(folder) + os.sep):
             raise InvalidInput(f"--archive: {archive} is inside the folder of --output, which can hold only the bundle")
+        if values["images"] is not None and (document_locations.is_in_object_store(archive) or archive.lower().endswith(".zip")):
+            what = "an object store" if document_locations.is_in_object_store(archive) else "a zip file"
+            raise InvalidInput(f"--images: {what} cannot take a bundle with images", "write a .tar.gz archive to a file")
         document_locations.check_writable(archive)
 
 
 def _write_files(bundle: Bundle, folder: str | None, archive: str | None, force: bool) -> None:
+    pieces: Iterable[bytes] = ()
     if archive is not None:
-        from eidos.bundle.zip_archive import pack_archive
+        from eidos.bundle.zip_archive import archive_pieces
 
-        packed = pack_archive(bundle.files, document_locations.location_extension(archive))
+        pieces = archive_pieces(bundle.files, bundle.blobs, document_locations.location_extension(archive))
+        if not bundle.blobs:
+            pieces = (b"".join(pieces),)
     if folder is not None:
         from eidos.bundle import folder_writer
 
-        folder_writer.write_folder(folder, bundle.files, force=force, is_checked=True)
-    if archive is not None:
-        document_locations.write_bytes(archive, packed)
+        folder_writer.write_folder(folder, bundle.files, bundle.blobs, force=force, is_checked=True)
+    if archive is not None and bundle.blobs:
+        document_locations.write_pieces(archive, pieces)
+    elif archive is not None:
+        document_locations.write_bytes(archive, b"".join(pieces))
 
 
 def _report(bundle: Bundle, folder: str | None, archive: str | None, values: Values) -> None:
@@ -359,39 +329,6 @@ def _report(bundle: Bundle, folder: str | None, archive: str | None, values: Val
         lines.append(f"{component.id:{width}}  {f'failed: {component.error}' if component.error else size}")
     outputs_text = " and ".join(path for path in (folder, archive) if path)
     if outputs_text:
-        lines.append(f"{count_of(len(bundle.files), 'file')}, {bundle.bytes:,} bytes, {bundle.milliseconds:.1f} ms: {outputs_text}")
+        files = count_of(len(bundle.files) + len(bundle.blobs), "file")
+        lines.append(f"{files}, {bundle.bytes:,} bytes, {bundle.milliseconds:.1f} ms: {outputs_text}")
     log.print_summary(lines)
-
-
-def _by_component(words: tuple[str, ...]) -> dict[str, str]:
-    """``NAME`` for all, ``component=NAME`` for one."""
-    namespaces: dict[str, str] = {}
-    for word in words:
-        id, equals, name = word.partition("=")
-        namespaces[id if equals else ""] = name if equals else word
-    return namespaces
-
-
-def _labels(words: tuple[str, ...], flag: str) -> dict[str, str]:
-    labels: dict[str, str] = {}
-    for word in words:
-        key, equals, value = word.partition("=")
-        if not equals:
-            raise InvalidInput(f"{flag}: invalid label {word!r}", "write label=value")
-        labels[key] = value
-    return labels
-
-
-def _component_values(argument: str, values: Values) -> ComponentValues:
-    """The values that ``component=FILE`` names."""
-    from eidos.bundle.bundle_options import ComponentValues
-    from eidos.model.tree_reader import TreeReader
-
-    id, equals, location = argument.partition("=")
-    if not equals or not id or not location:
-        raise InvalidInput(f"--values: invalid value {argument!r}", "write COMPONENT=FILE")
-    try:
-        data = document_locations.read_document(location, missing_hint="write COMPONENT=FILE", values=values)
-        return ComponentValues(id, TreeReader(from_text(data, location), location).tree, location)
-    except EidosError as fault:
-        raise InvalidData(f"--values: {fault.message}", fault.hint) from fault

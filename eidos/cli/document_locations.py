@@ -17,7 +17,7 @@ from eidos.files.atomic_write import Unwritable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
     from contextlib import ExitStack
     from typing import Any
 
@@ -167,6 +167,17 @@ def write_bytes(location: str, data: bytes, values: Values | None = None, deadli
         atomic_write.write_stdout(data)
     else:
         atomic_write.write_file(location, data, mode)
+
+
+def write_pieces(location: str, pieces: Iterable[bytes]) -> None:
+    """Write a large file to standard output or a path, with no more than a piece of it in memory."""
+    from eidos.files import atomic_write
+
+    if location != STDOUT:
+        atomic_write.write_pieces(location, pieces, 0o666)
+        return
+    for piece in pieces:
+        atomic_write.write_stdout(piece)
 
 
 def _cluster_object(location: str, values: Values | None, instead: str) -> tuple[Values, ObjectReference]:

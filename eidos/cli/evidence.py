@@ -131,9 +131,9 @@ def run(values: Values) -> int:
     if key is not None:
         name, signature, signer = make_signature(key, files[STATEMENT], values)
         files[name] = signature
-    from eidos.bundle.zip_archive import pack_archive
+    from eidos.bundle.zip_archive import archive_pieces
 
-    data = pack_archive(files, document_locations.location_extension(output))
+    data = b"".join(archive_pieces(files, {}, document_locations.location_extension(output)))
     document_locations.write_bytes(output, data, mode=0o600)
     if log.shows("warn"):
         lines = [f"{name or 'unnamed'}: {report.verdict()}" for name, report in zip(sources.names(), reports[:SHOWN_NODES])]

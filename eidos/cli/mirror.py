@@ -56,12 +56,13 @@ def run(values: Values) -> int:
     """List, write or check; the exit status."""
     from contextlib import ExitStack
 
-    from eidos.bundle import mirror_lists, verification
+    from eidos.bundle import mirror_lists
+    from eidos.bundle.bundle_reader import read_files
 
     with ExitStack() as stack:
         folder = document_locations.local_folder(values["bundle"], values, stack)
         require_unchanged(folder, values["bundle"])
-        files = verification.read_files(folder)
+        files = read_files(folder)
     needed = mirror_lists.read_mirror_list(files, values["bundle"])
     for sentence in needed.unknown:
         log.warn(f"not known: {sentence}")

@@ -165,7 +165,12 @@ def _images(each: PlannedComponent) -> Iterator[str]:
 
 
 def _warnings(plan: BundlePlan) -> list[str]:
-    return [*plan.warnings, *(f"not from the mirror: {sentence}" for sentence in plan.unmirrored), *plan.missing_charts]
+    return [
+        *plan.warnings,
+        *(f"not from the mirror: {sentence}" for sentence in plan.unmirrored),
+        *plan.missing_charts,
+        *plan.missing_images,
+    ]
 
 
 def _size(files: int, size: int) -> str:

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from eidos.cli import document_locations, registry_locations
 from eidos.cli.options import FORMAT, HELP, LOGGING, Operand, Option, Verb, parse_path, parse_timeout
 from eidos.cli.push import DOCUMENT_LIMIT, require_unchanged
-from eidos.cli.registry_locations import BUNDLE, DATA, FILE, FLEET, NAMES, REGISTRY, describe
+from eidos.cli.registry_locations import BLOB, BUNDLE, DATA, FILE, FLEET, NAMES, REGISTRY, describe
 from eidos.errors import IntegrityError, InvalidInput
 from eidos.formats import serialize
 
@@ -140,15 +140,18 @@ def _write_folder(store: ArtifactStore, artifact: PulledArtifact, folder: str, f
 
 
 def _write_archive(store: ArtifactStore, artifact: PulledArtifact, path: str) -> None:
-    from eidos.bundle import tar_archive, verification, zip_archive
-    from eidos.files.atomic_write import TemporaryFolder, write_file
+    from eidos.bundle import bundle_reader, zip_archive
+    from eidos.files.atomic_write import TemporaryFolder, write_pieces
 
     document_locations.check_writable(path)
+    extension = document_locations.location_extension(path)
+    if extension == ".zip" and any(layer.media_type == BLOB for layer in artifact.manifest.layers):
+        raise InvalidInput(f"--output: {path}: a zip file cannot hold the images of this bundle", "write a .tar.gz archive")
     with TemporaryFolder() as folder:
         registry_locations.unpack_artifact(store, artifact, folder)
         require_unchanged(folder, f"{store.name}: the bundle")
-        files = verification.read_files(folder)
-    write_file(path, zip_archive.pack_zip(files) if path.endswith(".zip") else tar_archive.pack_tar_gz(files), 0o666)
+        pieces = zip_archive.archive_pieces(bundle_reader.read_files(folder), bundle_reader.open_blobs(folder), extension)
+        write_pieces(path, pieces, 0o666)
 
 
 def _write_file(store: ArtifactStore, layer: Descriptor, output: str | None, mode: int) -> str:

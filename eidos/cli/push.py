@@ -12,7 +12,7 @@ from contextlib import contextmanager
 
 from eidos.cli import document_locations, registry_locations
 from eidos.cli.options import FORMAT, HELP, LOGGING, Operand, Option, Verb, parse_path, parse_timeout
-from eidos.cli.registry_locations import BUNDLE, DATA, FILE, RECIPE, REGISTRY, REPORT, SNAPSHOT
+from eidos.cli.registry_locations import BLOB, BUNDLE, DATA, FILE, RECIPE, REGISTRY, REPORT, SNAPSHOT
 from eidos.errors import IntegrityError, InvalidInput, NotFound, Unavailable, os_error_reason
 from eidos.formats import from_text, serialize
 from eidos.model.bundle import ATTESTATIONS, CHECKSUMS, STATEMENT
@@ -21,6 +21,7 @@ from eidos.wording import count_of
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from contextlib import ExitStack
     from typing import Any
 
     from eidos.cli.options import Values
@@ -93,6 +94,8 @@ VERB = Verb(
 
 def run(values: Values) -> int:
     """Push, and print the digest."""
+    from contextlib import ExitStack
+
     from eidos.oci.artifact import push_artifact
     from eidos.oci.reference import DEFAULT_TAG, is_repository, parse_reference
 
@@ -102,11 +105,12 @@ def run(values: Values) -> int:
     if mount_from and not is_repository(mount_from):
         raise InvalidInput(f"--mount-from: invalid repository {mount_from!r}", "write it without host and tag, like team/bundle")
     reference = parse_reference(text) if text is not None else None
-    artifact = read_artifact(values["bundle"])
-    if reference is not None and reference.digest and reference.digest != artifact.digest:
-        raise InvalidInput(f"{reference}: what is pushed has another digest: {artifact.digest}", "push it to a tag")
-    tag = DEFAULT_TAG if reference is None else reference.tag
-    with _open_target(reference, layout, values, mount_from) as store:
+    with ExitStack() as stack:
+        artifact = read_artifact(values["bundle"], stack)
+        if reference is not None and reference.digest and reference.digest != artifact.digest:
+            raise InvalidInput(f"{reference}: what is pushed has another digest: {artifact.digest}", "push it to a tag")
+        tag = DEFAULT_TAG if reference is None else reference.tag
+        store = stack.enter_context(_open_target(reference, layout, values, mount_from))
         result = push_artifact(store, artifact, tag, is_dry_run=values["dry-run"])
     where = layout or (str(reference) if reference else "")
     _report(result, where, values)
@@ -136,8 +140,11 @@ def _open_target(reference: Reference | None, layout: str | None, values: Values
         yield target
 
 
-def read_artifact(path: str) -> Artifact:
-    """The artifact made of a path. Raises IntegrityError for a modified bundle, and another EidosError for a path that cannot be read."""
+def read_artifact(path: str, stack: ExitStack) -> Artifact:
+    """The artifact made of a path, which can be pushed until ``stack`` is closed.
+
+    Raises IntegrityError for a modified bundle, and another EidosError for a path that cannot be read.
+    """
     if path == document_locations.STDOUT:
         return _document(document_locations.read_document(path, DOCUMENT_LIMIT), "", "standard input")
     try:
@@ -155,37 +162,38 @@ def read_artifact(path: str) -> Artifact:
     if path.endswith(_EXTENSIONS):
         return _document(document_locations.read_document(path, DOCUMENT_LIMIT), os.path.basename(path), path)
     if path.endswith((".tar.gz", ".tgz", ".zip")) and head[:2] in (b"\x1f\x8b", b"PK"):
-        return _bundle_archive(path)
+        return _bundle_archive(path, stack)
     return _file(path)
 
 
 def _bundle_folder(path: str) -> Artifact:
-    from eidos.bundle import checksums, verification
+    from eidos.bundle import bundle_reader, checksums, verification
     from eidos.oci.artifact import Artifact
-    from eidos.oci.tar_layers import sources_of_folder, tar_layers
+    from eidos.oci.tar_layers import blob_layers, sources_of_folder, tar_layers
 
     require_unchanged(path)
+    blobs = bundle_reader.open_blobs(path)
     listed = checksums.parse_checksums(verification.read_regular_file(os.path.join(path, CHECKSUMS)), CHECKSUMS)
     folder = os.path.join(path, ATTESTATIONS)
     names = sorted(os.listdir(folder)) if os.path.isdir(folder) else []
     paths = {name: os.path.join(folder, name) for name in names if f"{ATTESTATIONS}{name}" not in listed}
     attestations = {name: verification.read_regular_file(full) for name, full in paths.items()}
-    return Artifact(
-        BUNDLE, tar_layers(sources_of_folder(path, {*listed, CHECKSUMS}), _BUNDLE_LAYER), attestations, STATEMENT.rpartition("/")[2]
-    )
+    layers = tar_layers(sources_of_folder(path, {*listed, CHECKSUMS} - set(blobs)), _BUNDLE_LAYER)
+    return Artifact(BUNDLE, (*layers, *blob_layers(blobs, BLOB)), attestations, _STATEMENT)
 
 
-def _bundle_archive(path: str) -> Artifact:
-    from eidos.bundle import checksums, verification
+def _bundle_archive(path: str, stack: ExitStack) -> Artifact:
+    from eidos.bundle import bundle_reader, checksums
     from eidos.oci.artifact import Artifact
-    from eidos.oci.tar_layers import sources_of_contents, tar_layers
+    from eidos.oci.tar_layers import blob_layers, sources_of_contents, tar_layers
 
     require_unchanged(path)
-    files = verification.read_files(path)
+    files, blobs = bundle_reader.open_files(path, stack)
     listed = {*checksums.parse_checksums(files[CHECKSUMS], CHECKSUMS), CHECKSUMS}
     attestations = {name.partition("/")[2]: content for name, content in files.items() if name not in listed}
     sources = sources_of_contents({name: content for name, content in files.items() if name in listed})
-    return Artifact(BUNDLE, tar_layers(sources, _BUNDLE_LAYER), attestations, _STATEMENT)
+    layers = tar_layers(sources, _BUNDLE_LAYER)
+    return Artifact(BUNDLE, (*layers, *blob_layers(blobs, BLOB)), attestations, _STATEMENT)
 
 
 def require_unchanged(path: str, name: str = "") -> None:

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 #: Types of artifacts. A document's is that of its kind; ``FILE`` is any other file, ``FLEET`` the snapshots of many nodes.
 BUNDLE, DATA = "application/vnd.eidos.bundle.v1+tar", "application/vnd.eidos.data.v1+tar"
+#: The type of a layer of a bundle that is one blob of an image.
+BLOB = "application/vnd.eidos.blob.v1"
 SNAPSHOT, RECIPE, REPORT = (f"application/vnd.eidos.{kind}.v1+yaml" for kind in ("snapshot", "recipe", "report"))
 FLEET, FILE = "application/vnd.eidos.fleet.v1", "application/vnd.eidos.file.v1"
 
@@ -200,7 +202,10 @@ def unpack_artifact(store: ArtifactStore, artifact: PulledArtifact, folder: str)
             unpacker.paths.add(layer.title)
         return unpacker.paths
     for layer in manifest.layers:
-        unpacker.unpack(store, layer)
+        if layer.media_type == BLOB and manifest.artifact_type == BUNDLE:
+            unpacker.unpack_blob(store, layer)
+        else:
+            unpacker.unpack(store, layer)
     if manifest.artifact_type == BUNDLE:
         if CHECKSUMS not in unpacker.paths:
             raise IntegrityError(f"{store.name}: not a bundle, or incomplete: no {CHECKSUMS}", "push it again")

@@ -6,6 +6,7 @@ an archive is for. Nothing is written. ``tarfile`` reads headers of any size int
 
 from __future__ import annotations
 
+import os
 import zlib
 
 from eidos.errors import InvalidData, Unavailable
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
     from typing import Any, BinaryIO
 
 FILE, FOLDER, LINK, HARD_LINK, OTHER = "file", "folder", "link", "hard link", "other"
+
+#: How many times its size an archive may have after decompression, where more than usual is expected.
+MAX_RATIO = 16
 
 #: Limits: bytes after decompression, entries, bytes of a path or of a record that has one, memory of xz.
 ARCHIVE_LIMIT_BYTES, ENTRIES_LIMIT, PATH_LIMIT_BYTES, RECORD_LIMIT_BYTES, XZ_MEMORY_BYTES = 4 << 30, 300_000, 4096, 64 << 10, 256 << 20
@@ -49,10 +53,18 @@ class ContentReader:
 
 
 class DecompressedStream:
-    """The bytes of a file after decompression, at most :data:`ARCHIVE_LIMIT_BYTES`; ``name`` stands for the file in messages."""
+    """The bytes of a file after decompression; ``name`` stands for the file in messages.
 
-    def __init__(self, file: BinaryIO, name: str, check: Callable[[], None] = lambda: None) -> None:
+    They are at most :data:`ARCHIVE_LIMIT_BYTES`, or ``limit_bytes`` where that is less than :data:`MAX_RATIO` times the size of the file.
+    """
+
+    def __init__(
+        self, file: BinaryIO, name: str, check: Callable[[], None] = lambda: None, *, limit_bytes: int = ARCHIVE_LIMIT_BYTES
+    ) -> None:
         self._file, self.name, self._check = file, name, check
+        self._limit = ARCHIVE_LIMIT_BYTES
+        if limit_bytes > self._limit:
+            self._limit = max(self._limit, min(limit_bytes, os.fstat(file.fileno()).st_size * MAX_RATIO))
         self._data = file.read(_PIECE)
         self._make, self._errors = _decompressor_of(self._data)
         self._decompressor = self._make() if self._make else None
@@ -63,8 +75,8 @@ class DecompressedStream:
         self._check()
         piece = self._next(size)
         self._total += len(piece)
-        if self._total > ARCHIVE_LIMIT_BYTES:
-            raise InvalidData(f"{self.name}: more than {ARCHIVE_LIMIT_BYTES >> 30} GiB after decompression")
+        if self._total > self._limit:
+            raise InvalidData(f"{self.name}: more than {self._limit >> 30} GiB after decompression")
         return piece
 
     def _next(self, size: int) -> bytes:

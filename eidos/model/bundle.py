@@ -25,6 +25,11 @@ STATEMENT = f"{ATTESTATIONS}statement.json"
 #: the signature's own SHA-256, so that damage is found without the key.
 SIGNATURE_ENDINGS = {"ssh": ".sig", "gpg": ".asc", "key": ".sigstore.json"}
 
+#: The folder of a bundle that is an OCI image layout, and in it the blobs of images. A blob may be larger than any other file: up to what
+#: the header of an archive's entry can say. All of them together have at most this many bytes.
+IMAGES, IMAGE_BLOBS = "images/", "images/blobs/sha256/"
+MAX_BLOB_BYTES, MAX_BLOBS_BYTES = (8 << 30) - 1, 1 << 40
+
 SCRIPT, PLAIN = 0o755, 0o644
 
 
@@ -67,7 +72,7 @@ def parse_signature_path(path: str) -> SignatureName | None:
         return None
     kind, _, rest = path[len(ATTESTATIONS) :].partition("-")
     key, dash, digest, ending = rest[:16], rest[16:17], rest[17:33], rest[33:]
-    is_hex = len(key) == len(digest) == 16 and set(key + digest) <= set("0123456789abcdef")
+    is_hex = len(key) == len(digest) == 16 and set(key + digest) <= _HEX
     return SignatureName(kind, key, digest) if is_hex and dash == "-" and ending == SIGNATURE_ENDINGS.get(kind) else None
 
 
@@ -78,6 +83,26 @@ def is_attestation(path: str) -> bool:
     [True, True, False, False]
     """
     return path == STATEMENT or parse_signature_path(path) is not None
+
+
+def is_image_blob(path: str) -> bool:
+    """Whether a file of a bundle is a blob of an image, by its name, which is its SHA-256.
+
+    >>> is_image_blob("images/blobs/sha256/" + "0" * 64), is_image_blob("images/index.json")
+    (True, False)
+    """
+    return path.startswith(IMAGE_BLOBS) and len(path) == len(IMAGE_BLOBS) + 64 and set(path[len(IMAGE_BLOBS) :]) <= _HEX
+
+
+_HEX = frozenset("0123456789abcdef")
+
+
+class StoredFile(Record):
+    """A file of a bundle that stays where it is on disk until it is copied: its path there, its size, and the SHA-256 that it must have."""
+
+    path: str
+    size: int
+    sha256: str
 
 
 class ComponentResult(Record):
@@ -97,9 +122,10 @@ class ComponentResult(Record):
 
 
 class Bundle(Record):
-    """``files`` maps each path to its content, in the order of paths; its mode is :func:`file_mode`'s.
+    """``files`` maps each path to its content, in the order of paths; its mode is :func:`file_mode`'s. ``blobs`` are files on disk.
 
-    ``unmirrored`` is what comes from elsewhere although there is a mirror, ``missing_charts`` are those that a folder of charts lacks.
+    ``unmirrored`` is what comes from elsewhere although there is a mirror, ``missing_charts`` and ``missing_images`` are those that a
+    folder of charts or images lacks.
     """
 
     files: dict[str, bytes]
@@ -108,11 +134,13 @@ class Bundle(Record):
     warnings: tuple[str, ...] = ()
     unmirrored: tuple[str, ...] = ()
     missing_charts: tuple[str, ...] = ()
+    missing_images: tuple[str, ...] = ()
+    blobs: dict[str, StoredFile] = {}
 
     @property
     def bytes(self) -> int:
         """The size of all files."""
-        return sum(map(len, self.files.values()))
+        return sum(map(len, self.files.values())) + sum(blob.size for blob in self.blobs.values())
 
     @property
     def errors(self) -> dict[str, str]:
@@ -121,9 +149,9 @@ class Bundle(Record):
 
     def to_tree(self) -> dict[str, Any]:
         """The report, as a plain tree."""
-        tree: dict[str, Any] = {"files": len(self.files), "bytes": self.bytes, "milliseconds": self.milliseconds}
+        tree: dict[str, Any] = {"files": len(self.files) + len(self.blobs), "bytes": self.bytes, "milliseconds": self.milliseconds}
         tree["components"] = [result.to_tree() for result in self.components]
-        for name in ("warnings", "unmirrored", "missing_charts"):
+        for name in ("warnings", "unmirrored", "missing_charts", "missing_images"):
             if getattr(self, name):
                 tree[name.replace("_", "-")] = list(getattr(self, name))
         return tree

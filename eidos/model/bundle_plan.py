@@ -139,7 +139,7 @@ class BundlePlan(Record):
 
     ``request`` is the query of the recipe; ``existing`` says which snapshot was compared, "" for none, and ``unknown`` what that does not
     show. ``files`` and ``bytes`` are those of the whole bundle, ``unmirrored`` is what comes from elsewhere although there is a mirror, and
-    ``missing_charts`` are those that a folder of charts lacks.
+    ``missing_charts`` and ``missing_images`` are those that a folder of charts or images lacks.
     """
 
     version: str
@@ -155,6 +155,7 @@ class BundlePlan(Record):
     warnings: tuple[str, ...] = ()
     unmirrored: tuple[str, ...] = ()
     missing_charts: tuple[str, ...] = ()
+    missing_images: tuple[str, ...] = ()
 
     @property
     def refused(self) -> tuple[PlannedComponent, ...]:
@@ -182,8 +183,9 @@ class BundlePlan(Record):
         tree["components"] = [component.to_tree() for component in self.components]
         tree.update({"left-out": [{"id": each.id, **each.to_tree()} for each in self.left_out]} if self.left_out else {})
         tree.update({"node": self.node.to_tree()} if self.node else {})
-        lists = (("warnings", self.warnings), ("unmirrored", self.unmirrored), ("missing-charts", self.missing_charts))
-        tree.update({name: list(each) for name, each in lists if each})
+        for name in ("warnings", "unmirrored", "missing_charts", "missing_images"):
+            if getattr(self, name):
+                tree[name.replace("_", "-")] = list(getattr(self, name))
         return tree
 
 

@@ -31,11 +31,12 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from eidos.model.bundle import StoredFile
     from eidos.oci.blob import Blob
 
 LAYOUT_FILE, INDEX_FILE, BLOBS = "oci-layout", "index.json", "blobs/sha256"
 
-_LAYOUT = b'{"imageLayoutVersion":"1.0.0"}'
+LAYOUT = b'{"imageLayoutVersion":"1.0.0"}'
 
 
 class ImageLayout:
@@ -140,7 +141,7 @@ class ImageLayout:
             if INDEX_FILE not in names:
                 atomic_write.write_file(os.path.join(self._folder, INDEX_FILE), index_to_bytes(()), 0o666)
             if LAYOUT_FILE not in names:
-                atomic_write.write_file(os.path.join(self._folder, LAYOUT_FILE), _LAYOUT, 0o666)
+                atomic_write.write_file(os.path.join(self._folder, LAYOUT_FILE), LAYOUT, 0o666)
         except OSError as fault:
             raise atomic_write.unwritable(self.name, fault) from fault
 
@@ -185,6 +186,14 @@ def layout_pieces(path: str, limit: int = -1) -> Iterator[bytes]:
             yield piece
             if limit == 0:
                 return
+
+
+def stored_pieces(file: StoredFile) -> Iterator[bytes]:
+    """The content of a file of a bundle, verified as it is read: IntegrityError when its size or digest is another. Raises Unavailable."""
+    try:
+        yield from verified(layout_pieces(file.path), Descriptor("", f"sha256:{file.sha256}", file.size), file.path)
+    except OSError as fault:
+        raise Unavailable(f"{file.path}: {os_error_reason(fault)}") from fault
 
 
 def _tag(descriptor: Descriptor) -> str:

@@ -1,7 +1,8 @@
 """Manifests and indexes: what an artifact consists of.
 
-Knows the OCI image specification 1.1 (image manifest, "Guidelines for Artifact Usage", image index) and its limits; must not know how
-blobs are moved. A manifest of ours holds no time and its fields have one order: the same artifact has the same digest.
+Knows the OCI image specification 1.1 (image manifest, "Guidelines for Artifact Usage", image index), its limits, and that manifests of
+Docker (image manifest version 2, schema 2) have the same fields; must not know how blobs are moved. A manifest of ours holds no time and
+its fields have one order: the same artifact has the same digest.
 """
 
 from __future__ import annotations
@@ -18,6 +19,11 @@ if TYPE_CHECKING:
 MANIFEST_TYPE = "application/vnd.oci.image.manifest.v1+json"
 INDEX_TYPE = "application/vnd.oci.image.index.v1+json"
 EMPTY_TYPE = "application/vnd.oci.empty.v1+json"
+#: Docker's own kinds of a manifest and of an index.
+DOCKER_MANIFEST_TYPE, DOCKER_INDEX_TYPE = (
+    "application/vnd.docker.distribution.manifest.v2+json",
+    "application/vnd.docker.distribution.manifest.list.v2+json",
+)
 TITLE, REF_NAME = "org.opencontainers.image.title", "org.opencontainers.image.ref.name"
 
 #: The largest manifest that registries accept, and how many layers or manifests one may list.
@@ -131,6 +137,32 @@ def parse_manifest(data: bytes, name: str) -> ImageManifest:
         None if subject is None else _descriptor(subject, f"{name}: subject"),
         _annotations(tree, name),
     )
+
+
+class ContainerImage(Record):
+    """What the manifest of a container image, or an index of several, consists of: further manifests, or blobs."""
+
+    media_type: str
+    manifests: tuple[Descriptor, ...] = ()
+    blobs: tuple[Descriptor, ...] = ()
+
+
+def parse_image(data: bytes, name: str) -> ContainerImage:
+    """The container image, or the index of images, of OCI or of Docker; IntegrityError for anything else.
+
+    >>> parse_image(b'{"schemaVersion": 2, "manifests": []}', "image").media_type
+    'application/vnd.oci.image.index.v1+json'
+    """
+    tree = _parse(data, name)
+    is_index = "manifests" in tree
+    oci, docker = (INDEX_TYPE, DOCKER_INDEX_TYPE) if is_index else (MANIFEST_TYPE, DOCKER_MANIFEST_TYPE)
+    media_type = _text(tree, "mediaType", name) or oci
+    if media_type not in (oci, docker):
+        raise IntegrityError(f"{name}: a manifest of type {media_type[:100]!r}, not a container image", "copy the image again")
+    if is_index:
+        return ContainerImage(media_type, _descriptors(tree["manifests"], f"{name}: manifests"))
+    config = _descriptor(tree.get("config"), f"{name}: config")
+    return ContainerImage(media_type, (), (config, *_descriptors(tree.get("layers"), f"{name}: layers")))
 
 
 def parse_index(data: bytes, name: str) -> tuple[Descriptor, ...]:

@@ -29,9 +29,16 @@ def open_layout(path: str) -> Iterator[ImageLayout]:
     if os.path.isdir(path):
         yield ImageLayout(path, path)
         return
+    with unpacked_layout(path) as folder:
+        yield ImageLayout(folder, path)
+
+
+@contextmanager
+def unpacked_layout(path: str) -> Iterator[str]:
+    """A temporary folder with the layout in an archive; raises what :func:`open_layout` does."""
     with TemporaryFolder() as folder:
         _unpack_archive(path, folder)
-        yield ImageLayout(folder, path)
+        yield folder
 
 
 @contextmanager
@@ -70,7 +77,7 @@ def _unpack_archive(path: str, folder: str) -> None:
     try:
         os.makedirs(os.path.join(folder, BLOBS))
         with open(path, "rb") as file:
-            for entry, content in read_entries(DecompressedStream(file, path)):
+            for entry, content in read_entries(DecompressedStream(file, path, limit_bytes=ARCHIVE_LIMIT_BYTES)):
                 name = entry.path.removeprefix("./")
                 is_blob = name.startswith(f"{BLOBS}/") and is_digest(f"sha256:{name[len(BLOBS) + 1 :]}")
                 if entry.kind != FILE or not (is_blob or name in (LAYOUT_FILE, INDEX_FILE)):

@@ -10,7 +10,16 @@ from eidos.errors import IntegrityError
 from eidos.http_wire.client import parse_url
 from eidos.oci import blob_transfer
 from eidos.oci.blob import verified
-from eidos.oci.image_manifest import INDEX_TYPE, MANIFEST_TYPE, Descriptor, index_to_bytes, parse_index, sha256_digest
+from eidos.oci.image_manifest import (
+    DOCKER_INDEX_TYPE,
+    DOCKER_MANIFEST_TYPE,
+    INDEX_TYPE,
+    MANIFEST_TYPE,
+    Descriptor,
+    index_to_bytes,
+    parse_index,
+    sha256_digest,
+)
 from eidos.oci.reference import is_digest
 from eidos.oci.registry_client import NO_SUCH_METHOD, RegistryError, RegistryNotFound
 
@@ -29,9 +38,8 @@ LINK_LIMIT = 8192
 
 _ACCEPT = {"Accept": f"{MANIFEST_TYPE}, {INDEX_TYPE}"}
 
-#: Docker's own kinds of manifests, which a registry denies to who does not accept them (image manifest version 2, schema 2).
-_DOCKER = "application/vnd.docker.distribution.manifest"
-_ACCEPT_IMAGES = {"Accept": f"{MANIFEST_TYPE}, {INDEX_TYPE}, {_DOCKER}.v2+json, {_DOCKER}.list.v2+json"}
+#: Docker's own kinds of manifests, which a registry denies to who does not accept them.
+_ACCEPT_IMAGES = {"Accept": f"{MANIFEST_TYPE}, {INDEX_TYPE}, {DOCKER_MANIFEST_TYPE}, {DOCKER_INDEX_TYPE}"}
 
 
 class RegistryStore:

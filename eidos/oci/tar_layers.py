@@ -13,10 +13,11 @@ from eidos.errors import IntegrityError, InvalidData, Unavailable, os_error_reas
 from eidos.files.atomic_write import unwritable
 from eidos.files.tar_reader import FILE, FOLDER, DecompressedStream, read_entries
 from eidos.files.tar_writer import TarSource, tar_pieces
-from eidos.model.bundle import file_mode, is_inside
+from eidos.model.bundle import IMAGE_BLOBS, MAX_BLOB_BYTES, MAX_BLOBS_BYTES, file_mode, is_image_blob, is_inside
 from eidos.model.record import Record
 from eidos.oci.artifact import ArtifactLayer
-from eidos.oci.blob import PIECE_BYTES, PieceReader, blob_of_pieces
+from eidos.oci.blob import PIECE_BYTES, Blob, PieceReader, blob_of_pieces
+from eidos.oci.image_layout import layout_pieces
 from eidos.wording import count_of
 
 TYPE_CHECKING = False
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from typing import BinaryIO
 
     from eidos.files.tar_reader import ContentReader
+    from eidos.model.bundle import StoredFile
     from eidos.oci.artifact import ArtifactStore
     from eidos.oci.image_manifest import Descriptor
 
@@ -85,6 +87,15 @@ def _open_file(path: str) -> BinaryIO:
     return open(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC), "rb")
 
 
+def blob_layers(files: Mapping[str, StoredFile], media_type: str) -> tuple[ArtifactLayer, ...]:
+    """A layer for each file on disk, as it is: a registry that has one, perhaps as part of an image, is not sent it again."""
+
+    def layer(path: str, file: StoredFile) -> ArtifactLayer:
+        return ArtifactLayer(Blob(f"sha256:{file.sha256}", file.size, lambda: layout_pieces(file.path)), media_type, path)
+
+    return tuple(layer(path, files[path]) for path in sorted(files))
+
+
 class Unpacker:
     """Unpacks layers into a new, private ``folder``; ``paths`` are the files that are there by now."""
 
@@ -92,7 +103,7 @@ class Unpacker:
         self.paths: set[str] = set()
         self._folder = folder
         self._limits = limits
-        self._bytes = 0
+        self._bytes = self._blob_bytes = 0
 
     def unpack(self, store: ArtifactStore, layer: Descriptor) -> None:
         """Unpack one layer as it arrives. Raises IntegrityError for anything but what :func:`tar_layers` packs, and what the store raises.
@@ -120,6 +131,20 @@ class Unpacker:
             raise IntegrityError(fault.message, fault.hint) from fault
         except (FileExistsError, NotADirectoryError, IsADirectoryError) as fault:
             raise IntegrityError(f"{name}: a path is both a file and a folder") from fault
+        except OSError as fault:
+            raise unwritable(self._folder, fault) from fault
+
+    def unpack_blob(self, store: ArtifactStore, layer: Descriptor) -> None:
+        """Write a layer that is one blob of an image as it is. Raises IntegrityError for another path or digest than it says."""
+        path, name = layer.title, f"{store.name}: layer {layer.title[:200]!a}"
+        self._blob_bytes += layer.size
+        if not is_image_blob(path) or layer.digest != f"sha256:{path[len(IMAGE_BLOBS) :]}":
+            raise IntegrityError(f"{name}: not the name of a blob with the digest {layer.digest}")
+        if path in self.paths or layer.size > MAX_BLOB_BYTES or self._blob_bytes > MAX_BLOBS_BYTES or len(self.paths) >= self._limits.files:
+            raise IntegrityError(f"{name}: it is there twice, or there are more images than a bundle can have")
+        self.paths.add(path)
+        try:
+            self._write(path, store.read_blob(layer))
         except OSError as fault:
             raise unwritable(self._folder, fault) from fault
 

@@ -59,7 +59,7 @@ class BundleMetrics:
             kind = part.id if part.id in self._components else OTHER
             self.seconds.observe(part.milliseconds / 1000, kind)
             self.components.increment(kind, ERROR if part.error else SUCCESS)
-        self.files.increment(amount=len(bundle.files))
+        self.files.increment(amount=len(bundle.files) + len(bundle.blobs))
         self.bytes.increment(amount=bundle.bytes)
 
     def record_refusal(self) -> None:

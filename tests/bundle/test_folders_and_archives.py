@@ -16,7 +16,8 @@ from pathlib import Path
 import pytest
 
 from eidos.bundle import checksums, folder_writer, tar_archive
-from eidos.bundle.verification import BundleProblem, read_files, verify_bundle
+from eidos.bundle.bundle_reader import read_files
+from eidos.bundle.verification import BundleProblem, verify_bundle
 from eidos.bundle.zip_archive import pack_zip
 from eidos.errors import IntegrityError, InvalidInput, NotFound, Unavailable
 from eidos.workflow import make_recipe

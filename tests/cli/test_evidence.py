@@ -15,9 +15,10 @@ from pathlib import Path
 import pytest
 
 from eidos.bundle import evidence_archive, tar_archive
+from eidos.bundle.bundle_reader import read_files
 from eidos.bundle.checksums import sha256
 from eidos.bundle.evidence_archive import NodeDocuments, document_files, evidence_files
-from eidos.bundle.verification import inspect_bundle, read_files
+from eidos.bundle.verification import inspect_bundle
 from eidos.errors import InvalidInput
 from eidos.formats import from_text, serialize
 from eidos.model.bundle import CHECKSUMS, STATEMENT

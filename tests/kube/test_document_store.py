@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from eidos import log
-from eidos.bundle.verification import read_files
+from eidos.bundle.bundle_reader import read_files
 from eidos.errors import IntegrityError, KubeError, NotFound
 from eidos.kube import api_client, document_store
 from eidos.kube.api_client import KubeClient

@@ -10,6 +10,7 @@ import json
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
@@ -44,7 +45,7 @@ def layout_of(tmp: Path, name: str) -> Files:
 
     write_bundle(Bundle(OLD if name == "old" else NEW, ()), str(tmp / name))
     with create_layout(str(tmp / f"{name}.oci")) as layout:
-        push_artifact(layout, read_artifact(str(tmp / name)), "v1")
+        push_artifact(layout, read_artifact(str(tmp / name), ExitStack()), "v1")
     folder = tmp / f"{name}.oci"
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 

@@ -12,6 +12,7 @@ import sys
 import time
 from base64 import b64encode
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import NamedTuple
 
@@ -205,7 +206,7 @@ def test_attestations_stay_with_the_bundle(plain: Registry, bundle: Path, tmp_pa
     client = RegistryClient(reference, RegistrySettings(plain_http=True), time.monotonic() + AMPLE_S, print)
     try:
         store = RegistryStore(client)
-        result = push_artifact(store, replace(read_artifact(str(bundle)), attestations=files), "v1")
+        result = push_artifact(store, replace(read_artifact(str(bundle), ExitStack()), attestations=files), "v1")
         assert read_attestations(store, result.digest) == files
     finally:
         client.close()

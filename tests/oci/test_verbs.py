@@ -7,6 +7,7 @@ import json
 import os
 import tarfile
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -150,7 +151,7 @@ def test_attestations_of_a_bundle_come_with_it(run: Run, bundle: Path, registry:
 
 def test_an_attestation_of_another_program_is_ignored(run: Run, bundle: Path, registry: OciRegistry, tmp_path: Path) -> None:
     with create_layout("lay") as layout:
-        artifact = read_artifact("made")
+        artifact = read_artifact("made", ExitStack())
         push_artifact(layout, replace(artifact, attestations={**artifact.attestations, "other.json": b"{}"}), "v1")
     status, _, err = run("pull", "--layout", "lay", "-o", "back")
     assert (status, "ignored an attestation" in err) == (0, True), err

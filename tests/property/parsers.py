@@ -389,6 +389,9 @@ PARSERS: dict[str, Parser] = {
     "manifest of an artifact": _of_bytes(
         lambda data: image_manifest.parse_manifest(b'{"schemaVersion": 2,' + data, "x"), '"layers": [', "]", "{", "}", '"config": {}', ","
     ),
+    "manifest of an image": _of_bytes(
+        lambda data: image_manifest.parse_image(b'{"schemaVersion": 2,' + data, "x"), '"layers": [', '"manifests": [', "]", "{", "}", ","
+    ),
     "logins of registries": _of_bytes(_logins, '"auth": ', '"YTpi"', ",", '"identitytoken": "x"', "}", "{", "null"),
     "index of artifacts": _of_bytes(
         lambda data: image_manifest.parse_index(b'{"schemaVersion": 2,' + data, "x"), '"manifests": [', "]", "{", "}", '"digest": "a"', ","

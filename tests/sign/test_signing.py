@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pytest
 
+from eidos.bundle.bundle_reader import read_files
 from eidos.bundle.checksums import sha256
 from eidos.bundle.tar_archive import pack_tar_gz
-from eidos.bundle.verification import read_files
 from eidos.bundle.zip_archive import pack_zip
 from eidos.model.bundle import STATEMENT, Bundle, signature_path
 from eidos.sign.openssh_signature import sign_with_ssh

@@ -11,7 +11,7 @@ tab=$(printf '\t')
 # On helm releases and on objects from manifests/: only what has this label is ours, and only that is changed or removed.
 mark=app.kubernetes.io/managed-by=eidos
 
-namespace_option='' context='' timeout=15m plain_http='' ca_file='' charts=''
+namespace_option='' context='' timeout=15m plain_http='' ca_file='' charts='' registry=''
 dry_run=false offline=false show_diff=false any_upgrade=false recover=false allow_idle=false adopt=false use_existing=false force_conflicts=false delete_crds=false yes=false
 components=''
 # Of the component at hand.
@@ -44,10 +44,10 @@ read_options() {
   shift
   while [ "$#" -gt 0 ]; do
     case "$1" in
-      --namespace | --context | --timeout | --ca-file | --charts)
-        if [ "$1" = --charts ]; then
-          case "$flags" in *' --charts '*) ;; *) wrong_usage "unknown argument $1" ;; esac
-        fi
+      --namespace | --context | --timeout | --ca-file | --charts | --registry)
+        case "$1" in
+          --charts | --registry) case "$flags" in *" $1 "*) ;; *) wrong_usage "unknown argument $1" ;; esac ;;
+        esac
         if [ "$#" -lt 2 ] || [ -z "$2" ]; then wrong_usage "$1 needs a value"; fi
         case "$1" in
           --namespace) namespace_option=$2 ;;
@@ -55,6 +55,7 @@ read_options() {
           --timeout) timeout=$2 ;;
           --ca-file) ca_file=$2 ;;
           --charts) charts=$2 ;;
+          --registry) registry=$2 ;;
         esac
         shift
         ;;

@@ -25,9 +25,10 @@ Installs the named components, or all of them.
   --namespace NAME   install every component to this one namespace
   --context NAME     use this context of the kubeconfig
   --charts DIR       take charts from this folder: NAME-VERSION.tgz, as helm pull writes them, or unpacked: NAME
+  --registry NAME    first copy the images that the bundle carries to this registry, with skopeo: mirror.example.com/x
   --timeout TIME     wait this long for each component (default 15m)
-  --plain-http       fetch charts over HTTP
-  --ca-file FILE     verify the chart repository with these certificates
+  --plain-http       fetch charts over HTTP, and copy images over HTTP
+  --ca-file FILE     verify the chart repository, and the registry of --registry, with these certificates
 END
 }
 
@@ -380,10 +381,36 @@ set_default_class() {
   fi
 }
 
-read_options '--any-upgrade --allow-idle --recover --adopt --use-existing --force-conflicts --plain-http --diff --charts' "$@"
+# copy_images: to the registry of --registry, if the bundle carries images; with --dry-run the command is printed.
+copy_images() {
+  if [ ! -f "$here/images/copy.sh" ]; then return 0; fi
+  if [ -z "$registry" ]; then
+    echo 'images: the bundle carries them; --registry NAME copies them to a registry first, images/load.sh loads them on a node'
+    return
+  fi
+  set -- "$here/images/copy.sh" "$registry"
+  if [ -n "$plain_http" ]; then set -- "$@" --dest-tls-verify=false; fi
+  if [ -n "$ca_file" ]; then
+    mkdir "$work/certificates" && cp "$ca_file" "$work/certificates/ca.crt" || return 1
+    set -- "$@" --dest-cert-dir "$work/certificates"
+  fi
+  if "$dry_run"; then
+    printf 'would run:'
+    for argument in "$@"; do printf ' ' && quote "$argument"; done
+    printf '\n'
+  else
+    "$@"
+  fi
+}
+
+read_options '--any-upgrade --allow-idle --recover --adopt --use-existing --force-conflicts --plain-http --diff --charts --registry' "$@"
 chosen=$(order | if [ -n "$components" ]; then printf '%s' "$components" >"$work/chosen" && grep -Fx -f "$work/chosen"; else cat; fi)
 
+if [ -n "$registry" ] && [ ! -f "$here/images/copy.sh" ]; then
+  fail 'this bundle carries no images for --registry' "build it with 'eidos bundle --images PATH'"
+fi
 if "$offline"; then
+  copy_images || exit 1
   for one in $chosen; do (print_steps "$one") || exit 1; done
   echo 'nothing was changed, and no cluster was looked at; --dry-run=server compares with the cluster'
   exit 0
@@ -398,6 +425,7 @@ for one in $chosen; do
 done
 [ -z "$stopped" ] || "$dry_run" ||
   fail "nothing was changed, because of:$stopped" 'fix the errors above and run this again; --dry-run=server shows everything'
+copy_images || fail 'the images were not copied, and nothing was changed in the cluster' 'fix the errors above and run this again'
 for one in $chosen; do
   case "$stopped " in *" $one "*) continue ;; esac
   if (install_component "$one"); then continue; fi

@@ -1,0 +1,143 @@
+"""Images from a folder, for bundles that carry them: an OCI image layout in which every manifest and blob keeps its digest.
+
+Knows which images a bundle needs, the names under which a layout lists them, and what a bundle says of those that it lacks; must not know
+how tools store images (:mod:`eidos.oci.image_sources`), nor components. Blobs stay on disk, and are verified when they are copied.
+"""
+
+from __future__ import annotations
+
+import os
+
+from eidos.bundle.chart_archives import quote_word
+from eidos.bundle.mirror_lists import path_in_registry
+from eidos.bundle.registry_mirror import is_host
+from eidos.errors import InvalidInput, NotFound, Unavailable, os_error_reason
+from eidos.model.bundle import IMAGE_BLOBS, IMAGES, MAX_BLOBS_BYTES, StoredFile
+from eidos.model.record import Record, replace
+from eidos.oci.image_layout import INDEX_FILE, LAYOUT, LAYOUT_FILE
+from eidos.oci.image_manifest import REF_NAME, Descriptor, index_to_bytes
+from eidos.oci.image_sources import CONTAINERD_NAME, ImageFolder
+from eidos.templates.text_template import Markdown
+from eidos.wording import count_of, list_words
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from typing import Any
+
+    from eidos.bundle.mirror_lists import NeededImage
+
+
+class CarriedImages(Record):
+    """What a bundle has of images: its own files and those on disk by path, variables of its README and scripts, and what is to be said.
+
+    ``missing`` are sentences with the command that fetches an image, ``warnings`` are about the rest of the folder.
+    """
+
+    files: dict[str, bytes]
+    blobs: dict[str, StoredFile]
+    variables: dict[str, Any]
+    missing: tuple[str, ...]
+    warnings: tuple[str, ...]
+
+
+def collect_images(folder: str, needed: Iterable[NeededImage], registry: str) -> CarriedImages:
+    """The images that a bundle needs, from a folder. ``registry`` is the mirror from which its values pull them, if there is one.
+
+    Raises NotFound or Unavailable for a folder that cannot be read, IntegrityError for an image that is incomplete or does not match a
+    digest, InvalidInput for too many.
+    """
+    if not os.path.isdir(folder):
+        raise NotFound(
+            f"--images: {folder}: no such folder", "name a folder of images, as 'skopeo.sh --save DIR' of 'eidos mirror' writes it"
+        )
+    source = ImageFolder(folder, "--images")
+    entries: dict[str, Descriptor] = {}
+    blobs: dict[str, StoredFile] = {}
+    pairs: list[str] = []
+    missing: list[NeededImage] = []
+    try:
+        for image in needed:
+            found = source.find(_names(image), path_in_registry(image), image.digest)
+            if found is None:
+                missing.append(image)
+                continue
+            digest = found.descriptor.digest
+            if image.digest and image.digest != digest:
+                raise InvalidInput(
+                    f"--images: {image.source}: the folder has it with another digest, {digest}", f"run '{copy_command(image, folder)}'"
+                )
+            entries[image.pulled] = replace(
+                found.descriptor, annotations={CONTAINERD_NAME: _node_name(image.pulled), REF_NAME: image.pulled}
+            )
+            blobs.update({f"{IMAGE_BLOBS}{hex}": file for hex, file in found.files.items()})
+            pairs += [digest.partition(":")[2], path_in_registry(image)]
+        unused = sorted(source.unused())
+    except OSError as fault:
+        raise Unavailable(f"--images: {fault.filename or folder}: {os_error_reason(fault)}") from fault
+    if sum(blob.size for blob in blobs.values()) > MAX_BLOBS_BYTES:
+        raise InvalidInput(f"--images: more than {MAX_BLOBS_BYTES >> 40} TiB", "build fewer components with --bundlers")
+    index = index_to_bytes(entries[name] for name in sorted(entries))
+    files = {f"{IMAGES}{LAYOUT_FILE}": LAYOUT, f"{IMAGES}{INDEX_FILE}": index} if entries else {}
+    warnings = []
+    if unused:
+        warnings.append(f"--images: left out {count_of(len(unused), 'image')} that images.txt does not list: {list_words(unused)}")
+    variables: dict[str, Any] = {}
+    if entries:
+        variables = {"images.note": _describe(len(entries), missing), "images.pairs": pairs, "images.registry": registry}
+    sentences = tuple(
+        f"{', '.join(image.components)}: no image {image.source} in {folder}: run '{copy_command(image, folder)}'" for image in missing
+    )
+    return CarriedImages(files, blobs, variables, sentences, tuple(warnings))
+
+
+def copy_command(image: NeededImage, folder: str) -> str:
+    """The command that fetches an image into a folder, with the digests that it has.
+
+    >>> from eidos.bundle.mirror_lists import NeededImage
+    >>> copy_command(NeededImage("nvcr.io/nvidia/driver:1", "", ("a",)), "images")
+    'mkdir -p images/nvidia/driver=1 && skopeo copy --all --preserve-digests docker://nvcr.io/nvidia/driver:1 dir:images/nvidia/driver=1'
+    """
+    target = os.path.join(folder, path_in_registry(image).replace(":", "=").replace("@", "="))
+    copy = f"skopeo copy --all --preserve-digests docker://{quote_word(image.copied)}"
+    return f"mkdir -p {quote_word(target)} && {copy} dir:{quote_word(target)}"
+
+
+def _names(image: NeededImage) -> set[str]:
+    """What a tool may call an image in an image layout."""
+    names = {image.source, image.copied, image.pulled, path_in_registry(image), _node_name(image.source), _node_name(image.pulled)}
+    return names | {name.partition("@")[0] for name in (image.source, image.pulled) if ":" in name.partition("@")[0].rpartition("/")[2]}
+
+
+def _node_name(reference: str) -> str:
+    """The name under which containerd has an image: complete, with a digest or a tag.
+
+    >>> [_node_name(name) for name in ("busybox", "a/b:1", "quay.io/a:1@sha256:0")]
+    ['docker.io/library/busybox:latest', 'docker.io/a/b:1', 'quay.io/a@sha256:0']
+    """
+    name, at, digest = reference.partition("@")
+    host, slash, _ = name.partition("/")
+    if not (slash and is_host(host)):
+        name = f"docker.io/{name}" if slash else f"docker.io/library/{name}"
+    head, _, last = name.rpartition("/")
+    last, colon, tag = last.partition(":")
+    return f"{head}/{last}@{digest}" if at else f"{head}/{last}:{tag if colon else 'latest'}"
+
+
+def _describe(count: int, missing: list[NeededImage]) -> Markdown:
+    """What a bundle says of the images that it carries and of those that it lacks."""
+    lines = [
+        f"`{IMAGES}` is an OCI image layout with {count_of(count, 'image')} of `images.txt`, with the digests that they were copied with.",
+        "",
+        f"- `{IMAGES}copy.sh REGISTRY` copies them to a registry with skopeo.",
+        f"- `{IMAGES}load.sh`, run on each node, loads them into its containerd, where no registry can be reached.",
+    ]
+    if missing:
+        commands = [f"$ {copy_command(image, 'DIR')}" for image in missing]
+        lines += [
+            "",
+            "These are missing. Run this where their registries can be reached, and build the bundle again with `--images DIR`:",
+            "",
+        ]
+        lines += ["```console", *commands, "```"]
+    return Markdown("\n".join(["", "", *lines]))
