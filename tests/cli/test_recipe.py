@@ -266,7 +266,7 @@ def test_strict_judges_versions_of_flags_before_the_snapshot(pyz: Path, tmp_path
         (["--os", "rhel", "--service", "gke"], "no such node is possible: gke offers cos and ubuntu, not rhel"),
         (["--os", "cos", "--service", "eks"], "no such node is possible: eks offers amazonlinux, bottlerocket, rhel and ubuntu, not cos"),
         (["--os", "rhel", "--service", "oke"], "no such node is possible: oke offers oraclelinux and ubuntu, not rhel"),
-        (["--os", "amazonlinux", "--service", "aks"], "no such node is possible: aks offers ubuntu, not amazonlinux"),
+        (["--os", "amazonlinux", "--service", "aks"], "no such node is possible: aks offers ubuntu and azurelinux, not amazonlinux"),
     ],
 )
 def test_strict_objects_to_what_is_generic_or_impossible(pyz: Path, words: list[str], expected: str) -> None:
