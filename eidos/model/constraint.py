@@ -33,7 +33,7 @@ True
 from __future__ import annotations
 
 from eidos.errors import InvalidInput
-from eidos.model.expression import ABSENT, MATCHES, OPERATORS, PRESENT, Alternatives, Expression, Term, is_number
+from eidos.model.expression import ABSENT, MATCHES, OPERATORS, PRESENT, Alternatives, Expression, Term, is_number, plain_range
 from eidos.model.pattern import InvalidPattern, parse_pattern
 from eidos.model.quantity import parse_quantity
 from eidos.model.record import Record
@@ -213,6 +213,9 @@ class _Parser:
             return operand + word
         if word and end < self.position and word not in ("and", "or"):
             raise self.error("' ' is not allowed in a value", end)
+        plain = plain_range(operand)
+        if plain:
+            raise self.error(f"{operand[:30]!r} is a range of npm and Cargo; write {plain}", start)
         return operand
 
     def pattern(self) -> str:

@@ -233,7 +233,25 @@ def _quote(operand: str) -> str:
         "in",
         MATCHES,
     )
-    return operand if is_plain else f'"{operand}"'
+    return operand if is_plain and not plain_range(operand) else f'"{operand}"'
+
+
+def plain_range(operand: str) -> str:
+    """What a range of versions is here that other tools write with a mark or a wildcard; "" for any other operand.
+
+    >>> [plain_range(text) for text in ("^1.33", "~1.33.5", "1.33.x", "1.*", "1.33")]
+    ['>= 1.33, < 2', '>= 1.33.5, < 1.34', '1.33', '1', '']
+    """
+    stem = operand
+    while stem.endswith((".x", ".X", ".*")):
+        stem = stem[:-2]
+    if stem != operand:
+        return stem if try_parse_version(stem) is not None else ""
+    version = try_parse_version(operand[1:]) if operand[:1] in ("^", "~") else None
+    if version is None:
+        return ""
+    kept = version.numbers[: 1 if operand[0] == "^" else 2]
+    return f">= {operand[1:]}, < {'.'.join(map(str, (*kept[:-1], kept[-1] + 1)))}"
 
 
 def is_number(text: str) -> bool:

@@ -91,7 +91,11 @@ def test_a_list_of_words_and_versions_stays_what_it_is_when_intersected() -> Non
         ("in ()", 3, "an item of the list is empty"),
         ("in (a, , b)", 3, "an item of the list is empty"),
         ("in (a) b", 7, "a comma or the end"),
-        ("~1.3)", 4, "')' is not allowed"),
+        ("~a)", 2, "')' is not allowed"),
+        ("^1.33", 0, "write >= 1.33, < 2"),
+        (">= 1, ~1.33.5", 6, "write >= 1.33.5, < 1.34"),
+        ("== 1.33.x", 3, "write 1.33"),
+        ("in (1.*.*, 2)", 4, "write 1"),
     ],
 )
 def test_what_is_no_expression_is_refused_where_it_is_wrong(text: str, position: int, why: str) -> None:
