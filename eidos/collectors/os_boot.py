@@ -73,11 +73,16 @@ SECRET_SYSCTLS = ("stable_secret", "tcp_fastopen_key", "netdev_rss_key")
 def parse_shell_assignments(text: str, values: dict[str, str] | None = None) -> tuple[dict[str, str], dict[str, int]]:
     """Name → value of the assignments in a shell script, after ``values``, and name → line of those whose value a command prints.
 
-    A variable in a value is replaced when its own value is known; conditions are read as if they were true.
+    A variable in a value is replaced when its own value is known; conditions are read as if they were true. A backslash continues a line.
     """
     values = dict(values or {})
     unknown: dict[str, int] = {}
+    begun = ""
     for number, line in enumerate(text.splitlines(), 1):
+        line, begun = begun + line, ""
+        if line.endswith("\\") and not line.endswith("\\\\") and not line.lstrip().startswith("#"):
+            begun = line[:-1]
+            continue
         name, equals, rest = line.strip().removeprefix("export ").partition("=")
         is_added = name.endswith("+")
         name = name.removesuffix("+")
@@ -230,18 +235,17 @@ class _Boot:
         environment = self._environment()
         entries: dict[str, tuple[str, str]] = {}
         for path in self._files(ENTRIES, ".conf"):
-            fields = dict(
-                line.split(None, 1) for line in (self._facts.line(path, FILE_LIMIT) or "").splitlines() if len(line.split(None, 1)) == 2
-            )
+            fields = [line.split(None, 1) for line in (self._facts.line(path, FILE_LIMIT) or "").splitlines()]
+            # All of them count, in their order (UAPI Group, Boot Loader Specification, options).
             options = (
-                fields.get("options", "")
+                " ".join(words[1] for words in fields if len(words) == 2 and words[0] == "options")
                 .replace("$kernelopts", environment.get("kernelopts", ""))
                 .replace("$tuned_params", environment.get("tuned_params", ""))
             )
             entries[path.rpartition("/")[2].removesuffix(".conf")] = path, options
         saved = environment.get("saved_entry", "")
-        if saved in entries:
-            return entries[saved]
+        if saved in entries or len(entries) == 1:
+            return entries.get(saved) or next(iter(entries.values()))
         if entries:
             self._facts.gap(UNREADABLE, ENTRIES, f"{len(entries)} entries, and none of them is GRUB's saved entry")
             return "", None
