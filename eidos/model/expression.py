@@ -250,8 +250,8 @@ def plain_range(operand: str) -> str:
     version = try_parse_version(operand[1:]) if operand[:1] in ("^", "~") else None
     if version is None:
         return ""
-    kept = version.numbers[: 1 if operand[0] == "^" else 2]
-    return f">= {operand[1:]}, < {'.'.join(map(str, (*kept[:-1], kept[-1] + 1)))}"
+    fixed = version.numbers[: 1 if operand[0] == "^" else 2]
+    return f">= {operand[1:]}, < {'.'.join(map(str, (*fixed[:-1], fixed[-1] + 1)))}"
 
 
 def is_number(text: str) -> bool:

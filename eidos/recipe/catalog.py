@@ -50,6 +50,13 @@ class CatalogEntry(Record):
         return word == self.name or word in self.aliases or word in self.detect
 
 
+def built_by(version: str, entries: tuple[CatalogEntry, ...]) -> CatalogEntry | None:
+    """The entry whose suffix a version of Kubernetes has, the longest that matches; None for a plain one."""
+    version = version.lower()
+    built = [(len(suffix), entry) for entry in entries for suffix in entry.suffixes if f"-{suffix}" in version or f"+{suffix}" in version]
+    return max(built, key=lambda pair: pair[0])[1] if built else None
+
+
 class Machine(CatalogEntry):
     """The type of a node: ``gpu_count`` GPUs of one kind, and ``nics`` adapters of its ``fabric``; 0 and "" where that is not known.
 

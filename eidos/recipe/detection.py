@@ -14,6 +14,7 @@ from __future__ import annotations
 from eidos.errors import InvalidInput
 from eidos.model.query import OPENSHIFT_VERSION, READING_PATHS, Query
 from eidos.model.record import Record
+from eidos.recipe.catalog import built_by
 from eidos.recipe.machines import match_machine
 from eidos.semver import parse_version, try_parse_version
 from eidos.wording import count_of
@@ -304,9 +305,8 @@ def _evidence(facts: Mapping[str, str], entries: tuple[CatalogEntry, ...], provi
     """What speaks for an entry, and where that was read; the best first."""
     named = next((entry for entry in entries if provider and entry.answers_to(provider)), None)
     version = facts.get(VERSION, "").lower()
-    built = [(len(suffix), entry) for entry in entries for suffix in entry.suffixes if f"-{suffix}" in version or f"+{suffix}" in version]
-    if built:
-        _, entry = max(built, key=lambda pair: pair[0])
+    entry = built_by(version, entries)
+    if entry:
         # Vendors sell the same builds for other machines than their own (EKS Anywhere, GKE on VMware).
         is_elsewhere = provider and entry.clouds and not entry.answers_to(provider) and provider not in entry.clouds
         if not is_elsewhere or (named and named.is_managed):

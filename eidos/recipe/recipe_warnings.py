@@ -10,7 +10,7 @@ from eidos.model.constraint import parse_expression
 from eidos.model.measurement import WITHHELD
 from eidos.model.query import FIELD_OF_READING, NAMES, VERSIONS, Query, words_of
 from eidos.model.recipe import PAIR
-from eidos.recipe.catalog import Machine
+from eidos.recipe.catalog import Machine, built_by
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -161,11 +161,14 @@ def _generic(requested: dict[str, str], field: str, store: Store) -> str:
 
 
 def find_impossible(requested: dict[str, str], store: Store) -> Iterator[str]:
-    """A sentence when the service has no nodes with that system."""
+    """A sentence when the service has no nodes with that system, and when another one builds that Kubernetes."""
     os_name, service = requested.get("os", ""), store.catalog.entry("service", requested.get("service", ""))
     if service and service.systems and os_name not in service.systems and store.catalog.entry("os", os_name):
         offered = " and ".join(filter(None, (", ".join(service.systems[:-1]), service.systems[-1])))
         yield f"{service.name} offers {offered}, not {os_name}"
+    builder = built_by(requested.get("k8s", ""), store.catalog.entries.get("service", ()))
+    if service and service.is_managed and builder and builder.name != service.name:
+        yield f"Kubernetes {requested['k8s']} is a build of {builder.name}, not of {service.name}"
 
 
 def _without_machine(requested: dict[str, str], store: Store) -> str:

@@ -266,6 +266,7 @@ def test_strict_judges_versions_of_flags_before_the_snapshot(pyz: Path, tmp_path
         (["--os", "rhel", "--service", "gke"], "no such node is possible: gke offers cos and ubuntu, not rhel"),
         (["--os", "cos", "--service", "eks"], "no such node is possible: eks offers amazonlinux, bottlerocket, rhel and ubuntu, not cos"),
         (["--os", "rhel", "--service", "oke"], "no such node is possible: oke offers oraclelinux and ubuntu, not rhel"),
+        (["--k8s", "v1.35.5+k3s1", "--service", "aks"], "no such node is possible: Kubernetes v1.35.5+k3s1 is a build of k3s, not of aks"),
         (["--os", "amazonlinux", "--service", "aks"], "no such node is possible: aks offers ubuntu and azurelinux, not amazonlinux"),
     ],
 )
