@@ -63,9 +63,35 @@ def read_host(
     """
     if sys.platform != "linux":
         raise Unavailable(f"eidos {verb} needs Linux, and this is {sys.platform}", "read a node over ssh with 'eidos fleet --hosts NODE'")
+    from eidos.workflow import SnapshotOptions, take_snapshot
+
     root = values["root"]
+
+    def take(names: Sequence[str], archive: HostArchive | None = None) -> Snapshot:
+        smi = read_smi(values, deadline) or (archive.smi if archive else b"")
+        left = deadline - time.monotonic()
+        if left <= 0:
+            raise Timeout("timed out before anything was read", "use a longer --timeout")
+        options = SnapshotOptions(
+            root=archive.root if archive else root,
+            collectors=tuple(names),
+            units=values["units"] or collectors.DEFAULT_UNITS,
+            volatile=volatile,
+            timeout_s=left,
+            fail_fast=values.get("fail-fast", False),
+            cluster=collectors.ClusterSelection(
+                values["kubeconfig"], values["kube-context"], values["kube-namespace"], values.get(ALLOWED_AGE)
+            ),
+            inapplicable=without_cluster(values, names),
+            reveal=tuple(values.get("reveal", ())),
+            digest_key=digest_key,
+            smi=smi,
+            known_absent=frozenset(archive.absent) if archive else None,
+        )
+        return take_snapshot(options, load_collector=load_collector, known=known, meanwhile=meanwhile)
+
     if root == "/" or not is_archive(root, deadline):
-        return _take_snapshot(values, selected, deadline, volatile, load_collector, digest_key, known, meanwhile)
+        return take(selected)
     from eidos.files.atomic_write import TemporaryFolder
 
     names = [name for name in selected if not name.startswith("k8s.")]
@@ -73,44 +99,7 @@ def read_host(
     if required or not names:
         raise InvalidInput(f"{root}: an archive of a host has no cluster", f"remove {required[0] if required else 'k8s'}")
     with TemporaryFolder() as folder:
-        archive = _unpack(root, folder, deadline)
-        return _take_snapshot(values, names, deadline, volatile, load_collector, digest_key, known, meanwhile, archive)
-
-
-def _take_snapshot(
-    values: Values,
-    selected: Sequence[str],
-    deadline: float,
-    volatile: bool,
-    load_collector: Callable[[str], CollectFunction] | None,
-    digest_key: bytes,
-    known: Mapping[str, Result],
-    meanwhile: Callable[[], object],
-    archive: HostArchive | None = None,
-) -> Snapshot:
-    from eidos.workflow import SnapshotOptions, take_snapshot
-
-    smi = read_smi(values, deadline) or (archive.smi if archive else b"")
-    left = deadline - time.monotonic()
-    if left <= 0:
-        raise Timeout("timed out before anything was read", "use a longer --timeout")
-    options = SnapshotOptions(
-        root=archive.root if archive else values["root"],
-        collectors=tuple(selected),
-        units=values["units"] or collectors.DEFAULT_UNITS,
-        volatile=volatile,
-        timeout_s=left,
-        fail_fast=values.get("fail-fast", False),
-        cluster=collectors.ClusterSelection(
-            values["kubeconfig"], values["kube-context"], values["kube-namespace"], values.get(ALLOWED_AGE)
-        ),
-        inapplicable=without_cluster(values, selected),
-        reveal=tuple(values.get("reveal", ())),
-        digest_key=digest_key,
-        smi=smi,
-        known_absent=frozenset(archive.absent) if archive else None,
-    )
-    return take_snapshot(options, load_collector=load_collector, known=known, meanwhile=meanwhile)
+        return take(names, _unpack(root, folder, deadline))
 
 
 def read_smi(values: Values, deadline: float) -> bytes:
