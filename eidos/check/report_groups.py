@@ -57,8 +57,8 @@ def group_findings(reports: Iterable[CheckReport]) -> list[FindingGroup]:
             texts = (finding.title, finding.expected, finding.actual, finding.reason, finding.waiver)
             key = (finding.id, finding.status, finding.severity, *texts, remedy)
             groups.setdefault(key, (finding, []))[1].append(node_name(report))
-    found = [FindingGroup(finding, tuple(nodes)) for finding, nodes in groups.values()]
-    return sorted(found, key=lambda group: (*group.finding.sort_key()[:2], -len(group.nodes), *group.finding.sort_key()[2:]))
+    finding_groups = [FindingGroup(finding, tuple(nodes)) for finding, nodes in groups.values()]
+    return sorted(finding_groups, key=lambda group: (*group.finding.sort_key()[:2], -len(group.nodes), *group.finding.sort_key()[2:]))
 
 
 def node_classes(reports: Iterable[CheckReport]) -> list[EqualNodes]:

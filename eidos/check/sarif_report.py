@@ -73,12 +73,12 @@ def _result(finding: Finding, node: str) -> dict[str, Any]:
     if is_fault or finding.status == PASS:
         sentences.append(comparison_text(finding))
     sentences += [finding.reason, _remedy(finding) if finding.status in (FAIL, UNKNOWN) else ""]
-    place = {"fullyQualifiedName": f"{node}/{finding.path or finding.id}", "kind": "member"}
+    location = {"fullyQualifiedName": f"{node}/{finding.path or finding.id}", "kind": "member"}
     result: dict[str, Any] = {
         "kind": _KINDS[finding.status],
         "level": _LEVELS[finding.severity] if is_fault else "none",
         "message": {"text": ". ".join(filter(None, sentences))},
-        "locations": [{"physicalLocation": {"artifactLocation": {"uri": _uri(node)}}, "logicalLocations": [place]}],
+        "locations": [{"physicalLocation": {"artifactLocation": {"uri": _uri(node)}}, "logicalLocations": [location]}],
         "partialFingerprints": {"finding/v1": f"{node}/{finding.id}"},
     }
     if finding.status == WAIVED:

@@ -136,10 +136,10 @@ class ClusterJobs:
         from eidos.fleet import leftovers
 
         client = self.connect(time.monotonic() + CLEAN_TIMEOUT_S)
-        found = leftovers.find_leftovers(client, self._agent.namespace)
-        for fault in found.errors:
+        orphans = leftovers.find_leftovers(client, self._agent.namespace)
+        for fault in orphans.errors:
             log.info(f"cannot look for what earlier runs left: {fault.message}")
-        for run in found.runs:
+        for run in orphans.runs:
             if run.state == leftovers.OVER:
                 removed, errors = leftovers.remove_run(client, self._agent.namespace, run)
                 what = count_of(len(removed), "object")
@@ -158,10 +158,10 @@ def clean_cluster(values: Values) -> int:
     namespace = _namespace(values)
     client = cluster_options.connect(values, time.monotonic() + CLEAN_TIMEOUT_S)
     try:
-        found = leftovers.find_leftovers(client, namespace)
+        orphans = leftovers.find_leftovers(client, namespace)
         rows = []
-        failures = list(found.errors)
-        for run in found.runs:
+        failures = list(orphans.errors)
+        for run in orphans.runs:
             removed: list[str] = []
             if run.state == leftovers.OVER:
                 removed, errors = leftovers.remove_run(client, namespace, run)
@@ -181,7 +181,7 @@ def clean_cluster(values: Values) -> int:
     tree = {"kind": "FleetLeftovers", "version": __version__, "namespace": namespace, "runs": rows}
     text = _leftover_lines(namespace, rows) if fmt == "table" else serialize(tree, fmt)
     document_locations.write_document(document_locations.STDOUT, text)
-    for other in found.other_namespaces:
+    for other in orphans.other_namespaces:
         log.warn(f"runs in namespace {other} have objects, too", hint=f"eidos fleet --clean --namespace {other}")
     for fault in failures:
         log.error(fault.message, hint=fault.hint)

@@ -86,20 +86,20 @@ _BLOCK = 128
 
 def parse_xid(message: str) -> tuple[str, int] | None:
     """The bus id and the code of an Xid."""
-    _, found, rest = message.partition("NVRM: Xid (PCI:")
+    _, marker, rest = message.partition("NVRM: Xid (PCI:")
     address, closing, rest = rest.partition("): ")
-    bus_id = normalize_bus_id(address if "." in address else f"{address}.0") if found and closing else None
+    bus_id = normalize_bus_id(address if "." in address else f"{address}.0") if marker and closing else None
     code = rest.partition(",")[0].strip()
     return (bus_id, int(code)) if bus_id and code.isdecimal() and len(code) < 6 else None
 
 
 def parse_sxid(message: str) -> tuple[str, int, str] | None:
     """The bus id, the code and the severity (fatal, non-fatal) of an SXid; lines with details have no severity and are none."""
-    _, found, rest = message.partition("SXid (PCI:")
+    _, marker, rest = message.partition("SXid (PCI:")
     address, closing, rest = rest.partition("): ")
     bus_id = normalize_bus_id(address)
     code, severity = [*(word.strip() for word in rest.split(",", 2)), "", ""][:2]
-    is_one = found and closing and bus_id and code.isdecimal() and len(code) < 9 and severity.lower() in ("fatal", "non-fatal")
+    is_one = marker and closing and bus_id and code.isdecimal() and len(code) < 9 and severity.lower() in ("fatal", "non-fatal")
     return (str(bus_id), int(code), severity.lower()) if is_one else None
 
 

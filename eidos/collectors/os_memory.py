@@ -113,8 +113,8 @@ class _Memory:
             size = name.removeprefix("hugepages-")
             if size == name or not size.removesuffix("kB").isdecimal():
                 continue
-            wanted = {**HUGEPAGE_FILES, **(VOLATILE_HUGEPAGE_FILES if self._with_volatile else {})}
-            for file, key in wanted.items():
+            keys_by_file = {**HUGEPAGE_FILES, **(VOLATILE_HUGEPAGE_FILES if self._with_volatile else {})}
+            for file, key in keys_by_file.items():
                 number = self.facts.number(f"{path}/{name}/{file}")
                 if number or (number == 0 and not only_allocated):
                     into = self.volatile if file in VOLATILE_HUGEPAGE_FILES else self.data

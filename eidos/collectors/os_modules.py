@@ -73,13 +73,13 @@ def is_relevant(name: str) -> bool:
     return name.startswith(PREFIXES) or name in NAMES
 
 
-def parse_dependencies(data: bytes, wanted: Collection[str]) -> dict[str, str]:
+def parse_dependencies(data: bytes, required: Collection[str]) -> dict[str, str]:
     """Module → file that provides it, of those that are ``wanted``, in the text of modules.dep: ``FILE: FILE …`` in each line."""
     files: dict[str, str] = {}
     for line in data.split(b"\n"):
         path = line.partition(b":")[0]
         name = path.rpartition(b"/")[2].partition(b".ko")[0].replace(b"-", b"_").decode("utf-8", "backslashreplace")
-        if name in wanted and name not in files:
+        if name in required and name not in files:
             files[name] = path.decode("utf-8", "backslashreplace")
     return files
 

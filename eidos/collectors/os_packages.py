@@ -154,7 +154,7 @@ def parse_rpm_holds(text: str) -> list[str]:
 def collect(sources: Sources) -> Iterator[Part]:
     """Yield ``packages``. Raises NotApplicable on a host without dpkg and rpm (Talos, Bottlerocket, Container-Optimized OS)."""
     facts = Facts(sources, "packages")
-    found: dict[str, list[str]] = {}
+    versions_by_name: dict[str, list[str]] = {}
     held: list[str] = []
     managers = []
     try:
@@ -162,20 +162,20 @@ def collect(sources: Sources) -> Iterator[Part]:
             packages, on_hold = parse_dpkg_status(paragraphs)
             held += on_hold
             for name, versions in packages.items():
-                found.setdefault(name, []).extend(versions)
+                versions_by_name.setdefault(name, []).extend(versions)
         managers.append("dpkg")
     except FileMissing:
         pass
     except FileUnreadable as fault:
         facts.unreadable(fault)
-    if _read_rpm(facts, found):
+    if _read_rpm(facts, versions_by_name):
         managers.append("rpm")
         for path in RPM_HOLDS:
             held += parse_rpm_holds(facts.line(path, 1 << 20) or "")
     if not managers and not facts.gaps:
         facts.require_folders(f"no packages (neither {DPKG_STATUS} nor rpm's database exists)", "/var/lib", "/usr/lib")
     facts.put("manager", " ".join(managers))
-    for name, versions in found.items():
+    for name, versions in versions_by_name.items():
         facts.put(name, " ".join(sorted(set(versions))))
     for name in held:
         facts.put(f"hold.{name}", True)
@@ -201,7 +201,7 @@ def _read_paragraphs(host: Host) -> Iterator[bytes]:
         os.close(fd)
 
 
-def _read_rpm(facts: Facts, found: dict[str, list[str]]) -> bool:
+def _read_rpm(facts: Facts, versions_by_name: dict[str, list[str]]) -> bool:
     """Add the relevant packages of the first database that is there; whether there is one."""
     for path in (f"{folder}/{name}" for folder in RPM_FOLDERS for name in RPM_FILES):
         try:
@@ -212,7 +212,7 @@ def _read_rpm(facts: Facts, found: dict[str, list[str]]) -> bool:
             facts.unreadable(fault)
             return False
         try:
-            return _add_packages(facts, path, fd, found)
+            return _add_packages(facts, path, fd, versions_by_name)
         finally:
             os.close(fd)
     return False
@@ -226,19 +226,19 @@ def _read_database(path: str, fd: int) -> Iterable[RpmPackage]:
     return read_ndb(fd) if path.endswith(".db") else read_berkeley_db(fd)
 
 
-def _add_packages(facts: Facts, path: str, fd: int, found: dict[str, list[str]]) -> bool:
+def _add_packages(facts: Facts, path: str, fd: int, versions_by_name: dict[str, list[str]]) -> bool:
     if path.endswith(".sqlite"):
         _check_log(facts, path + "-wal")
     try:
         for package in _read_database(path, fd):
             if is_relevant(package.name):
-                found.setdefault(package.name, []).append(package.version)
+                versions_by_name.setdefault(package.name, []).append(package.version)
     except OSError as fault:
         facts.gap(UNREADABLE, path, (fault.strerror or str(fault)).lower())
-        return bool(found)
+        return bool(versions_by_name)
     except EidosError as fault:
         facts.gap(UNREADABLE, path, fault.message)
-        return bool(found)
+        return bool(versions_by_name)
     return True
 
 

@@ -100,7 +100,7 @@ def _count_files(changes: Sequence[Change]) -> Iterator[str]:
     """How many files are different, new and gone; a group is a file, but for the files that are compared as a whole."""
     kinds = {change.path.partition(": ")[0]: change.kind if ": " not in change.path else CHANGED for change in changes}
     for kind in (CHANGED, ADDED, REMOVED):
-        number = sum(found == kind for found in kinds.values())
+        number = sum(each_kind == kind for each_kind in kinds.values())
         if number:
             yield f"{count_of(number, 'file')} {kind}"
 

@@ -137,15 +137,15 @@ class RecipeParts:
         self.index: dict[str, Any] = _parse_json(content[: self._start].decode())
         self.parsed_bytes, self.size = 0, len(content) - self._start
 
-    def read(self, place: Any) -> Any:
+    def read(self, span: Any) -> Any:
         """The tree at a place, which belongs to the caller."""
-        if isinstance(place, list):
-            start, end = place
+        if isinstance(span, list):
+            start, end = span
             self.parsed_bytes += end - start
             return _parse_json(self._content[self._start + start : self._start + end].decode())
-        if "list" in place:
-            return [self.read(each) for each in place["list"]]
-        return {key: self.read(each) for key, each in place["map"].items()}
+        if "list" in span:
+            return [self.read(each) for each in span["list"]]
+        return {key: self.read(each) for key, each in span["map"].items()}
 
 
 def recipe_parts() -> RecipeParts | None:
@@ -166,7 +166,7 @@ def load_recipes() -> dict[str, object]:
     """
     parts = recipe_parts()
     if parts is not None:
-        return {path: parts.read(place) for path, place in parts.index["files"].items()}
+        return {path: parts.read(span) for path, span in parts.index["files"].items()}
     from eidos.formats import from_text
 
     names = [name for name in _list_recipe_files() if name.endswith(".yaml") and not name.startswith((VALUES_FOLDER, IMAGES_FOLDER))]
@@ -200,8 +200,8 @@ def load_chart_values(path: str) -> object:
             _values_cache.append(None)
     parts = _values_cache[0]
     if parts is not None:
-        place = parts.index["files"].get(path)
-        return None if place is None else parts.read(place)
+        span = parts.index["files"].get(path)
+        return None if span is None else parts.read(span)
     from eidos.formats import from_text
 
     name = f"recipes/{'' if path.startswith(IMAGES_FOLDER) else VALUES_FOLDER}{path}.yaml"

@@ -61,8 +61,10 @@ def refuse(root: TreeReader, expected: str) -> InvalidData:
 def _criteria(tree: Mapping[str, object]) -> Iterable[str]:
     """The flags of ``eidos recipe`` that say what the criteria of a document say."""
     spec = tree.get("spec")
-    places = (tree.get("criteria"), spec.get("criteria") if isinstance(spec, dict) else None, spec)
-    criteria = next((place for place in places if isinstance(place, dict) and any(name in place for name in _CRITERIA)), {})
+    candidates = (tree.get("criteria"), spec.get("criteria") if isinstance(spec, dict) else None, spec)
+    criteria = next(
+        (candidate for candidate in candidates if isinstance(candidate, dict) and any(name in candidate for name in _CRITERIA)), {}
+    )
     for name, flag in _CRITERIA.items():
         word = criteria.get(name)
         if isinstance(word, str) and word != "any" and word.isascii() and word.replace("-", "").isalnum():

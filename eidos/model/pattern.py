@@ -74,18 +74,18 @@ class Pattern:
     def _reachable(self, states: Iterable[int], is_start: bool, is_end: bool) -> set[int]:
         """All states that can be reached without another character."""
         pending = list(states)
-        seen: set[int] = set()
+        reached: set[int] = set()
         while pending:
             state = pending.pop()
-            if state in seen:
+            if state in reached:
                 continue
-            seen.add(state)
+            reached.add(state)
             kind, _, following, other = self._steps[state]
             if kind == SPLIT:
                 pending += (following, other)
             elif (kind == START and is_start) or (kind == END and is_end):
                 pending.append(following)
-        return seen
+        return reached
 
 
 _CACHE: dict[str, Pattern] = {}

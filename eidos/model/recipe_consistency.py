@@ -77,10 +77,10 @@ def _readings(recipe: Recipe) -> dict[str, Any]:
     return {f"{m.type}.{s.name}.{key}": value for m in recipe.measurements for s in m.subtypes for key, value in s.data.items()}
 
 
-def _beyond_limit(place: str, value: Any, path: str, limits: Mapping[str, Expression]) -> Iterator[Disagreement]:
+def _beyond_limit(location: str, value: Any, path: str, limits: Mapping[str, Expression]) -> Iterator[Disagreement]:
     """The constraint on ``path`` that the value at ``place`` breaks."""
     if path in limits and limits[path].holds(value) is False:
-        yield Disagreement(place, format_scalar(value), f"constraints.{path}", str(limits[path]))
+        yield Disagreement(location, format_scalar(value), f"constraints.{path}", str(limits[path]))
 
 
 def _compare_field(
@@ -92,10 +92,10 @@ def _compare_field(
         stated = [(path, text) for path, text in stated if try_parse_version(format_scalar(text))]
     value = field_of(component, field)
     if value is not None:
-        place = f"components.{component.id}.{field}"
+        location = f"components.{component.id}.{field}"
         for path in paths:
-            yield from _beyond_limit(place, value, path, limits)
-        stated.insert(0, (place, value))
+            yield from _beyond_limit(location, value, path, limits)
+        stated.insert(0, (location, value))
     for path, text in stated[1:]:
         first, other = stated[0]
         if not agrees(other, text):

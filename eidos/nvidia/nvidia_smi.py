@@ -316,8 +316,8 @@ def parse_text(data: bytes) -> NvidiaSmiLog:
     >>> log.top, log.gpus
     ({'driver_version': '570.86.15'}, ({'@id': '00000000:04:00.0', 'ecc_mode/current_ecc': 'Enabled'},))
     """
-    _, found, rest = data.partition(HEAD)
-    if not found:
+    _, head, rest = data.partition(HEAD)
+    if not head:
         raise InvalidData("nvidia-smi -q: no NVSMI LOG in the output")
     top: dict[str, str] = {}
     gpus: list[dict[str, str]] = []

@@ -201,8 +201,8 @@ def _gpu(facts: dict[str, str], catalog: Catalog, warnings: list[str], unknown: 
         if entry and entry.excluded:
             name, reasons[repr(model)] = None, f"which is not supported ({entry.excluded})"
         kinds.setdefault(name or repr(model), []).append(f"{model!r}, a virtual GPU (vGPU)" if is_virtual else repr(model))
-    most = max(map(len, kinds.values()))
-    leaders = sorted(kind for kind, each in kinds.items() if len(each) == most)
+    maximum = max(map(len, kinds.values()))
+    leaders = sorted(kind for kind, each in kinds.items() if len(each) == maximum)
     # Of as many, one that the catalog has is what the node is for: the other may drive a display.
     known = [kind for kind in leaders if not kind.startswith(("'", '"'))]
     shown = sorted(text for each in kinds.values() for text in each)

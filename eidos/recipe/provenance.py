@@ -73,14 +73,14 @@ def find_lines(recipe: Recipe, path: str) -> tuple[str, ...]:
     exact = [line for line in (wanted, f"constraints.{wanted}") if line in history]
     below = [line for line in history if line.startswith((f"{wanted}.", f"constraints.{wanted}."))]
     ending = [line for line in history if wanted and line.endswith((f".{wanted}", f"/{wanted}", f".{wanted}.version"))]
-    found = exact or below or ending
-    if not found:
+    matches = exact or below or ending
+    if not matches:
         from eidos.errors import NotFound
         from eidos.wording import did_you_mean
 
         hint = did_you_mean(wanted, history, "run 'eidos recipe --explain -t table' with the same flags for all paths")
         raise NotFound(f"the recipe has nothing at {wanted!r}", hint)
-    return tuple(found)
+    return tuple(matches)
 
 
 def line_history(recipe: Recipe, path: str) -> dict[str, Any]:

@@ -187,9 +187,9 @@ def _narrowed(key: Query, requested: dict[str, str], catalog: Catalog) -> Query:
     """The key with one word of each list: the requested one if it is there, or else a GPU like that one, or else the first."""
     fields = key.fields()
     for field in NAMES:
-        words, wanted = words_of(fields.get(field, "")), requested.get(field, "")
-        alike = (word for word in words if field == "gpu" and _is_alike(wanted, word, catalog))
-        fields[field] = wanted if wanted in words else next(alike, words[0])
+        words, requested_word = words_of(fields.get(field, "")), requested.get(field, "")
+        alike = (word for word in words if field == "gpu" and _is_alike(requested_word, word, catalog))
+        fields[field] = requested_word if requested_word in words else next(alike, words[0])
     return Query(**fields)
 
 

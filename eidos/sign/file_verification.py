@@ -71,9 +71,9 @@ def find_listed(entries: Sequence[tuple[str, str]], file_name: str, digest: str,
     A file that was renamed is found by its digest, unless the list has its name.
     """
     own = [(path, listed) for path, listed in entries if path.replace("\\", "/").rpartition("/")[2] == file_name]
-    found = next((path for path, listed in own or entries if listed == digest), None)
-    if found is not None and all(listed == digest for _, listed in own):
-        return found
+    listed_path = next((path for path, listed in own or entries if listed == digest), None)
+    if listed_path is not None and all(listed == digest for _, listed in own):
+        return listed_path
     hint = "download it again"
     if own:
         other = next(listed for _, listed in own if listed != digest)

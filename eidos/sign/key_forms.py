@@ -61,14 +61,14 @@ def read_private_key(name: str, kind: str = "") -> Key:
         raise InvalidInput(f"--key: {name} is a public key; signing needs the private key")
     if label == "PGP PRIVATE KEY BLOCK":
         raise InvalidInput(f"--key: {name} is an exported OpenPGP key", "import it with gpg, then pass its fingerprint with --key")
-    found = SSH if _is_ssh_public(data) else _PRIVATE_LABELS.get(label, "")
+    detected = SSH if _is_ssh_public(data) else _PRIVATE_LABELS.get(label, "")
     # OpenSSH reads keys in PEM, too.
-    if not found or (kind and kind != found and not (kind == SSH and found == OPENSSL)):
+    if not detected or (kind and kind != detected and not (kind == SSH and detected == OPENSSL)):
         raise InvalidInput(
             f"--key: {name} is not {KINDS[kind] if kind else 'a private key'}",
             "pass an OpenSSH key, a key in PEM, a key of cosign, or the fingerprint of an OpenPGP key",
         )
-    return Key(kind or found, name, data)
+    return Key(kind or detected, name, data)
 
 
 def read_public_key(name: str) -> Key:

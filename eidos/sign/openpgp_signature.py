@@ -80,16 +80,16 @@ def read_signer(status: bytes, fingerprint: str, failure: str) -> str:
     Raises as :func:`verify_with_gpg`; ``failure`` is why gpg itself failed, which it does for a key that it does not have, too.
     """
     words = _status_lines(status)
-    found = {line[1] for line in words if len(line) > 1}
+    keywords = {line[1] for line in words if len(line) > 1}
     # A file may have signatures of several keys; one by a key that we do not have says nothing, and leaves its own kind of error.
     missing = [line[2] for line in words if line[1:2] == ["NO_PUBKEY"] and len(line) > 2]
-    found -= {"ERRSIG"} if sum(line[1:2] == ["ERRSIG"] for line in words) == len(missing) else set()
-    reason = next((text for keyword, text in _REFUSALS.items() if keyword in found), "") or _weakness(words)
+    keywords -= {"ERRSIG"} if sum(line[1:2] == ["ERRSIG"] for line in words) == len(missing) else set()
+    reason = next((text for keyword, text in _REFUSALS.items() if keyword in keywords), "") or _weakness(words)
     signers = [fingerprints for line in words if (fingerprints := _fingerprints(line))]
     trusted = [fingerprints for fingerprints in signers if not fingerprint or fingerprint in fingerprints]
     if not reason and not trusted and (signers or missing):
         raise UnknownSigner(signers[-1][-1] if signers else missing[0])
-    if reason or not trusted or "GOODSIG" not in found or (failure and not missing):
+    if reason or not trusted or "GOODSIG" not in keywords or (failure and not missing):
         raise IntegrityError(f"gpg: {reason or failure or 'no valid signature'}")
     return trusted[0][-1]
 

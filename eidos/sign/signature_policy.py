@@ -114,9 +114,9 @@ def _rule(entry: TreeReader, folder: str) -> SignatureRule:
         raise entry.error("expected either keys or allowed-signers")
     if identities and not signers_name:
         raise entry.error("identities need allowed-signers", name="identities")
-    most = len(set(names)) or len(set(identities)) or threshold
-    if threshold != int(threshold) or not 1 <= threshold <= most:
-        raise entry.error(f"expected a whole number from 1 to {int(most)}", name="threshold")
+    maximum = len(set(names)) or len(set(identities)) or threshold
+    if threshold != int(threshold) or not 1 <= threshold <= maximum:
+        raise entry.error(f"expected a whole number from 1 to {int(maximum)}", name="threshold")
     try:
         keys = tuple(read_public_key(_beside(key, folder)) for key in names)
         signers = read_allowed_signers(_beside(signers_name, folder), identities) if signers_name else None

@@ -29,18 +29,18 @@ def judge(context: RuleContext) -> RuleResult:
     if unread:
         return unknown_because(unread)
     pools, gaps = read_instances(node, _POOL, "kB.total", ("hugepages",))
-    given = {f"{_GRUB}{name}": text for name, text in parameters.items()}
+    stated = {f"{_GRUB}{name}": text for name, text in parameters.items()}
     if context.path.endswith(SIZE):
-        return _judge_sizes({path: text for path, text in given.items() if COUNT not in path.partition("#")[0].split(".")}, pools, gaps)
-    wanted = requested_pages(parameters)
-    if not wanted:
+        return _judge_sizes({path: text for path, text in stated.items() if COUNT not in path.partition("#")[0].split(".")}, pools, gaps)
+    reserved = requested_pages(parameters)
+    if not reserved:
         return RuleResult(not_applicable="no number of huge pages among the boot parameters")
-    default, unread = read_each(node, ["OS.memory.hugepages.default-size-kib"]) if not all(size for _, size, _ in wanted) else ({}, {})
+    default, unread = read_each(node, ["OS.memory.hugepages.default-size-kib"]) if not all(size for _, size, _ in reserved) else ({}, {})
     if unread:
         return unknown_because(unread)
-    evidence = {**given, **default}
+    evidence = {**stated, **default}
     fewer: list[str] = []
-    for _, size, count in wanted:
+    for _, size, count in reserved:
         size = size or int(next(iter(default.values()), "0"))
         total = pools.get(str(size))
         if total is not None:
@@ -52,13 +52,15 @@ def judge(context: RuleContext) -> RuleResult:
     gaps = {
         path: why
         for path, why in gaps.items()
-        if path[:1] == "/" or "*" in path or path in {f"{_POOL}{size}kB.total" for _, size, _ in wanted}
+        if path[:1] == "/" or "*" in path or path in {f"{_POOL}{size}kB.total" for _, size, _ in reserved}
     }
     if gaps:
         return unknown_because(gaps, evidence)
     if not pools:
         return RuleResult(not_applicable=node.absence(f"{_POOL}*kB.total") or "the kernel has no huge pages")
-    return RuleResult(Judgement(True, evidence), actual=", ".join(f"{count} pages of {size or 'default'} KiB" for _, size, count in wanted))
+    return RuleResult(
+        Judgement(True, evidence), actual=", ".join(f"{count} pages of {size or 'default'} KiB" for _, size, count in reserved)
+    )
 
 
 def _judge_sizes(sizes: dict[str, str], pools: dict[str, str], gaps: dict[str, str]) -> RuleResult:
@@ -80,11 +82,11 @@ def size_kib(text: str) -> int:
 def requested_pages(parameters: dict[str, str]) -> list[tuple[str, int, int]]:
     """Parameter, size in KiB (0: the default) and number of each pool that is asked for, in the order of the command line."""
 
-    def place(name: str) -> int:
+    def position(name: str) -> int:
         number = name.partition("#")[2]
         return int(number) if number.isdecimal() else 0
 
-    ordered = sorted(parameters, key=lambda name: (place(name), name.partition("#")[0] == COUNT))
+    ordered = sorted(parameters, key=lambda name: (position(name), name.partition("#")[0] == COUNT))
     # A name with a number repeats what the plain name has.
     ordered = [name for name in ordered if "#" in name or not any(each.startswith(f"{name}#") for each in parameters)]
     default = size = size_kib(parameters.get(DEFAULT, ""))

@@ -20,21 +20,21 @@ def judge(context: RuleContext) -> RuleResult:
     # Each port has a link layer, and each adapter a driver: one of which the key was not read is not left out.
     anchor = "driver" if key == "firmware" else "link-layer"
     known, unread = read_instances(node, _PREFIX, f".{anchor}", ("infiniband",))
-    found, gaps = read_each(node, [f"{_PREFIX}{where}.{key}" for where in known])
+    readings, gaps = read_each(node, [f"{_PREFIX}{where}.{key}" for where in known])
     boards, more = read_each(node, [f"{_PREFIX}{where.partition('.')[0]}.board-id" for where in known])
-    states, most = read_each(node, [f"{_PREFIX}{where}.state" for where in known]) if key == "width-and-speed" else ({}, {})
-    unread = {**unread, **gaps, **more, **most}
+    states, missing_states = read_each(node, [f"{_PREFIX}{where}.state" for where in known]) if key == "width-and-speed" else ({}, {})
+    unread = {**unread, **gaps, **more, **missing_states}
     groups: dict[str, dict[str, str]] = {}
     for where in known:
         path = f"{_PREFIX}{where}.{key}"
-        if path in found and (key != "width-and-speed" or states.get(f"{_PREFIX}{where}.state") == _ACTIVE):
-            groups.setdefault(boards.get(f"{_PREFIX}{where.partition('.')[0]}.board-id", ""), {})[path] = found[path]
+        if path in readings and (key != "width-and-speed" or states.get(f"{_PREFIX}{where}.state") == _ACTIVE):
+            groups.setdefault(boards.get(f"{_PREFIX}{where.partition('.')[0]}.board-id", ""), {})[path] = readings[path]
     different = {path: value for group in groups.values() for path, value in _odd(group, key).items()}
     alike = {path: value for group in groups.values() if len(group) > 1 for path, value in group.items()}
     actual = ", ".join(f"{path[len(_PREFIX) : -len(key) - 1]} {value}" for path, value in sorted((different or alike).items()))
     if not alike:
         return unknown_because(unread) if unread else RuleResult(not_applicable="no board with several ports in use")
-    evidence = {**{f"{_PREFIX}{where}.{anchor}": text for where, text in known.items()}, **boards, **states, **found}
+    evidence = {**{f"{_PREFIX}{where}.{anchor}": text for where, text in known.items()}, **boards, **states, **readings}
     if different:
         return RuleResult(Judgement(False, evidence), actual=actual)
     return unknown_because(unread, evidence) if unread else RuleResult(Judgement(True, evidence), actual=actual)

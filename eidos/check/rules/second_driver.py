@@ -26,10 +26,10 @@ def judge(context: RuleContext) -> RuleResult:
     if values.get(_LABEL) == "pre-installed":
         return RuleResult(Judgement(True, values), actual="the operator uses the host's driver")
     packages, gaps = read_instances(node, _PACKAGES, "", ("/",))
-    found = {f"{_PACKAGES}{name}": version for name, version in packages.items() if name.startswith(_NAMES)}
-    if found:
-        names = ", ".join(path[len(_PACKAGES) :] for path in sorted(found)[:3])
-        return RuleResult(Judgement(False, {**values, **found}), actual=f"packages {names}, and driver.enabled in the policy")
+    drivers = {f"{_PACKAGES}{name}": version for name, version in packages.items() if name.startswith(_NAMES)}
+    if drivers:
+        names = ", ".join(path[len(_PACKAGES) :] for path in sorted(drivers)[:3])
+        return RuleResult(Judgement(False, {**values, **drivers}), actual=f"packages {names}, and driver.enabled in the policy")
     if gaps:
         return unknown_because(gaps)
     return RuleResult(Judgement(True, values), actual="only the operator's")

@@ -138,11 +138,11 @@ def _all(
     unread = [
         issue.location.partition(", line")[0].partition(":")[0] for issue in issues if issue.rule in ("form", "syntax", "duplicate-key")
     ]
-    found = _issues(data, catalog, today, own)
+    content_issues = _issues(data, catalog, today, own)
     if any(path.endswith(COMPONENTS) for path in unread):
         # A file of components that cannot be read names none, and those who choose them are not to blame.
-        found = (issue for issue in found if issue.rule != "unknown-component")
-    return deduplicated([*issues, *found])
+        content_issues = (issue for issue in content_issues if issue.rule != "unknown-component")
+    return deduplicated([*issues, *content_issues])
 
 
 def _issues(data: ParsedRecipes, catalog: bool = True, today: str = "", own: bool = False) -> Iterator[LintIssue]:

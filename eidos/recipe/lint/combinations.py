@@ -273,18 +273,18 @@ class CheckedTopics:
             bit = self._bits[_name(layer)] = 1 << len(self._bits)
             for path in _paths(layer, charts):
                 setters[path] = setters.get(path, 0) | bit
-        found = set()
+        distinct = set()
         for topic in _topics(setters, charts, rules):
             members = 0
             for pattern in topic:
                 for path in (path for path in setters if path_matches(pattern, path)) if "*" in pattern else (pattern,):
                     members |= setters.get(path, 0)
-            found.add((members, frozenset(_fields_of(topic))))
+            distinct.add((members, frozenset(_fields_of(topic))))
         # What is new in a part of a topic is new in the topic.
         self._topics = [
             (members, tuple(sorted(fields)), set[object]())
-            for members, fields in found
-            if not any(members | more == more and fields <= others and (members, fields) != (more, others) for more, others in found)
+            for members, fields in distinct
+            if not any(members | more == more and fields <= others and (members, fields) != (more, others) for more, others in distinct)
         ]
 
     def new_parts(self, query: Query, layers: Iterable[Layer]) -> list[tuple[set[object], object]]:

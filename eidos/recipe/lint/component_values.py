@@ -68,7 +68,7 @@ def value_issues(merged: MergedRecipe, schemas: ChartSchemas, charts: Mapping[st
                 yield LintIssue(WARNING, "unchecked-values", merged.location(f"components.{component.id}.version"), message, hint)
             continue
         for path, value in iterate_leaves(component.values):
-            place = f"components.{component.id}.values.{format_path(path)}"
+            value_path = f"components.{component.id}.values.{format_path(path)}"
             chart = f"chart {component.chart or component.id} {component.version}"
             hint = ""
             try:
@@ -79,7 +79,7 @@ def value_issues(merged: MergedRecipe, schemas: ChartSchemas, charts: Mapping[st
                 message, hint = fault.message, fault.hint or ""
             if message:
                 hint = hint or "write what the chart accepts, or remove it"
-                yield LintIssue(ERROR, "chart-value", merged.location(place), f"{message} ({chart})", hint)
+                yield LintIssue(ERROR, "chart-value", merged.location(value_path), f"{message} ({chart})", hint)
 
 
 def values_file_issues(names: Iterable[str], components: Collection[str]) -> Iterator[LintIssue]:

@@ -57,8 +57,8 @@ def _two_places(merged: MergedRecipe, charts: Mapping[str, Chart]) -> Iterator[L
     """Facts that a component states too, and differently: the issue is that of the layer applied later."""
     for item in disagreements(merged.recipe, charts):
         if item.left.startswith("components."):
-            places = [(item.left, item.left_text), (item.right, item.right_text)]
-            (first, other), (path, text) = sorted(places, key=lambda place: merged.rank(place[0]))
+            locations = [(item.left, item.left_text), (item.right, item.right_text)]
+            (first, other), (path, text) = sorted(locations, key=lambda location: merged.rank(location[0]))
             message = f"it is {text}, but {first} is {other} ({merged.owner(first)}): both must state the same{merged.suffix()}"
             yield LintIssue(ERROR, "two-places", f"{merged.owner(path)}: {path}", message, f"change {path}, or {first} with it")
 
@@ -66,13 +66,13 @@ def _two_places(merged: MergedRecipe, charts: Mapping[str, Chart]) -> Iterator[L
 def _operands(merged: MergedRecipe, charts: Mapping[str, Chart]) -> Iterator[LintIssue]:
     """Charts whose version one layer changed, while the images that an earlier one chose for the former version stayed."""
     for component in merged.recipe.components:
-        place = f"components.{component.id}.version"
-        if component.id not in charts or merged.step(place) is None:
+        path_of_version = f"components.{component.id}.version"
+        if component.id not in charts or merged.step(path_of_version) is None:
             continue
         former: dict[str, str] = {}
         for field, paths in charts[component.id].readings.items():
             for path in paths if field.endswith(".version") and field != "values.driver.version" else ():
-                version = merged.version_at(place, merged.rank(path)) or charts[component.id].version
+                version = merged.version_at(path_of_version, merged.rank(path)) or charts[component.id].version
                 if merged.step(path) is not None and not agrees(version, component.version):
                     former[path] = version
         if former:
@@ -80,7 +80,9 @@ def _operands(merged: MergedRecipe, charts: Mapping[str, Chart]) -> Iterator[Lin
             message = (
                 f"it is {component.version}, but {names} {'is that' if len(former) == 1 else 'are those'} of {versions}{merged.suffix()}"
             )
-            yield LintIssue(WARNING, "operands", merged.location(place), message, "set the images of this version in the same layer")
+            yield LintIssue(
+                WARNING, "operands", merged.location(path_of_version), message, "set the images of this version in the same layer"
+            )
 
 
 def _removed(merged: MergedRecipe, rules: LintRules) -> Iterator[LintIssue]:

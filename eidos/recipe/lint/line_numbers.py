@@ -148,9 +148,9 @@ def _written(path: str, key: str) -> str:
 
 def _name(item: _Node) -> str:
     for field in _NAMES:
-        found = _value(item, field)
-        if found is not None and found[0].kind == "scalar":
-            return str(found[0].value)
+        entry = _value(item, field)
+        if entry is not None and entry[0].kind == "scalar":
+            return str(entry[0].value)
     return ""
 
 

@@ -103,8 +103,8 @@ def clash_issues(merged: MergedRecipe, rules: LintRules) -> Iterator[LintIssue]:
         if is_present and (text in row.values or (row.only and text not in (*row.only, _UNSET))):
             stated = [(path, word) for path, word in reasons if word != _UNSET]
             # The fault is in the layer applied last, which met the others.
-            places = [row.path, *(path for path, _ in stated if not path.startswith("query."))]
-            location = merged.location(max(places, key=lambda place: (merged.rank(place), place == row.path)))
+            setting_paths = [row.path, *(path for path, _ in stated if not path.startswith("query."))]
+            location = merged.location(max(setting_paths, key=lambda candidate: (merged.rank(candidate), candidate == row.path)))
             because = "".join(f" and {path} is {word}{_owned(merged, path)}" for path, word in stated)
             message = f"{row.path} is {text}{_owned(merged, row.path)}{because}: {row.why}{merged.suffix()}"
             valid = [word for word in row.only if word != _UNSET]

@@ -68,18 +68,18 @@ def _needs(merged: MergedRecipe, rules: LintRules) -> Iterator[LintIssue]:
     for need in rules.requirements:
         if need.component not in named:
             continue
-        places = list(_released(need.component, need.releases, versions))
-        if places and need.when and conditions_met(merged, need.when) is None:
+        located_versions = list(_released(need.component, need.releases, versions))
+        if located_versions and need.when and conditions_met(merged, need.when) is None:
             continue
-        for path, version in places:
+        for path, version in located_versions:
             reading, versions_left = merged.text(need.name), merged.versions.get(need.name)
             subject = f"{need.component} {version} requires {need.name} {need.value}"
             if need.when:
-                subject += f" where {' and '.join(f'{place} is {words}' for place, words in need.when.items())}"
-            place = max((path, *(p for p in need.when if not p.startswith("query."))), key=merged.rank)
+                subject += f" where {' and '.join(f'{name} is {words}' for name, words in need.when.items())}"
+            path_at_fault = max((path, *(p for p in need.when if not p.startswith("query."))), key=merged.rank)
             if reading is not None and need.expression.holds(reading) is False:
                 message = f"{subject}, but {reading} is recommended{merged.suffix()}"
-                place = place if need.name in READING_PATHS.values() else max((place, need.name), key=merged.rank)
+                path_at_fault = path_at_fault if need.name in READING_PATHS.values() else max((path_at_fault, need.name), key=merged.rank)
             elif versions_left is not None and versions_left.excludes(need.expression):
                 message = f"{subject}, but the layer is for {versions_left}{merged.suffix()}"
             else:
@@ -90,7 +90,9 @@ def _needs(merged: MergedRecipe, rules: LintRules) -> Iterator[LintIssue]:
             hint = f"choose a release of {need.component} that supports it, or another {need.name}"
             if not is_stated:
                 hint = f"disable it in a layer whose key has {field}, or add a constraint"
-            yield LintIssue(ERROR if is_stated else WARNING, "unsupported", merged.location(place), message, hint, rules.cite(need.source))
+            yield LintIssue(
+                ERROR if is_stated else WARNING, "unsupported", merged.location(path_at_fault), message, hint, rules.cite(need.source)
+            )
 
 
 def _apart(merged: MergedRecipe, rules: LintRules) -> Iterator[LintIssue]:
@@ -127,9 +129,9 @@ def _releases(merged: MergedRecipe, rules: LintRules) -> Iterator[LintIssue]:
     """Versions that look like a slip of a release that there is, and drivers that a newer patch of their branch replaces."""
     operator = next((component for component in merged.recipe.components if component.id == "gpu-operator"), None)
     is_installed = operator is not None and field_of(operator, "values.driver.enabled") is not False
-    places = [(component.id, f"components.{component.id}", component.version) for component in merged.recipe.components]
-    places += [("driver", path, text) for path in DRIVERS if (text := merged.text(path)) is not None]
-    for product, path, version in places:
+    located_versions = [(component.id, f"components.{component.id}", component.version) for component in merged.recipe.components]
+    located_versions += [("driver", path, text) for path in DRIVERS if (text := merged.text(path)) is not None]
+    for product, path, version in located_versions:
         for row in rules.releases:
             if row.product != product or version in row.versions or not version:
                 continue
@@ -196,12 +198,12 @@ def table_issues(store: Store, rules: LintRules) -> Iterator[LintIssue]:
     products = {*store.charts, life_cycles.KUBERNETES, life_cycles.DRIVER, life_cycles.CUDA, life_cycles.CONTAINERD}
     names = [(f"ends[{i}]", end.product) for i, end in enumerate(rules.ends)]
     names += [(f"upgrades[{i}]", step.product) for i, step in enumerate(rules.upgrades)]
-    for place, product in names:
+    for location, product in names:
         # Data with fewer components may have these rules all the same.
         match = misspelt(product, products) if product not in products else None
         if match:
             hint = f"did you mean {match!r}?"
-            yield LintIssue(ERROR, "unknown-component", f"rules.yaml: {place}", f"unknown product {product!r}", hint)
+            yield LintIssue(ERROR, "unknown-component", f"rules.yaml: {location}", f"unknown product {product!r}", hint)
     for i, end in enumerate(rules.ends):
         for name in ("end", "extended"):
             if getattr(end, name) and not _is_day(getattr(end, name)):

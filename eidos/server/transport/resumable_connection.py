@@ -132,10 +132,10 @@ class ResumableConnection(Connection):
 
 def receive_connection(failover: ConnectionFailover, server: HTTPServer, loop: Loop, now: float) -> ResumableConnection | None:
     """A connection of another worker, which is gone; None when there is none, or its client is gone, too."""
-    given = failover.receive_given()
-    if given is None:
+    handed_over = failover.receive_given()
+    if handed_over is None:
         return None
-    number, fd, sent, unanswered = given
+    number, fd, sent, unanswered = handed_over
     request = socket.socket(server.address_family, socket.SOCK_STREAM, 0, fd)
     request.setblocking(False)
     try:
