@@ -149,7 +149,8 @@ MAIN_BYTECODE_TAG = "cpython-312"
 
 #: Entries of the archive that lie in no pack: what a start reads, and what people look for.
 UNPACKED = (
-    r"__main__\.pyc?|eidos/archive/packs\.py|eidos/_data/\w+\.jsonl?|eidos/_data/templates/harmless/.+|bytecode/.+|licenses/.+|sbom/.+"
+    r"__main__\.pyc?|eidos/archive/packs\.py|eidos/_data/\w+\.jsonl?|eidos/_data/templates/(fleet\.yaml|harmless/.+)|bytecode/.+|licenses/.+|"
+    r"sbom/.+"
 )
 
 #: What runs from its source under every interpreter: who writes recipes and templates runs it, and no node does.

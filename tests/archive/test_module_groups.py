@@ -8,7 +8,7 @@ from tests.conftest import ROOT
 
 def test_every_module_of_a_group_exists_and_is_in_one_group() -> None:
     groups = module_groups(UNCOMPRESSED_GROUPS) + module_groups(COMPRESSED_GROUPS)
-    names = [name for group in groups for name in group]
+    names = [name for group in groups for name in group if name != "eidos._build"]  # which the build writes
     paths = {name: ROOT / name.replace(".", "/") for name in names}
     assert [name for name, path in paths.items() if not path.with_suffix(".py").is_file() and not (path / "__init__.py").is_file()] == []
     assert len(set(names)) == len(names) > 100
