@@ -13,8 +13,7 @@ subtype, key) to text, and is the same for nodes that are set up alike.
 
 from __future__ import annotations
 
-from functools import partial
-
+from eidos.errors import InvalidData
 from eidos.model.measurement import VOLATILE
 from eidos.model.number_format import format_scalar
 from eidos.model.record import Record
@@ -53,14 +52,20 @@ CACHE_LIMIT = 50_000
 class Phrase(Record):
     """The words for a difference at ``path``; differences at paths that match ``implied`` need no words of their own.
 
-    ``form`` is for a node that differs from others, ``change`` for what changed on one node; ``unit`` is what a number there counts.
+    There a * stands for anything without a dot. ``form`` is for a node that differs from others, ``change`` for what changed on one node;
+    ``unit`` is what a number there counts.
     """
 
     path: str
     form: str
-    implied: Any
+    implied: tuple[str, ...]
     change: str = ""
     unit: str = ""
+
+    def implies(self, path: str) -> bool:
+        """Whether a difference at ``path`` needs no words of its own."""
+        dots = path.count(".")
+        return any(pattern.count(".") == dots and all(map(path_matches, pattern.split("."), path.split("."))) for pattern in self.implied)
 
 
 #: The shipped rules that were read, by what they include.
@@ -82,32 +87,27 @@ class ComparisonRules:
     """Which readings count; ``include`` are those of :data:`EXCLUDED_LISTS` that do. InvalidData for a tree that is not such rules."""
 
     def __init__(self, tree: Any, where: str, include: Collection[str] = ()) -> None:
-        import re
-
         root = TreeReader(tree, where, text_types=QUOTED)
         lists = [name for name in EXCLUDED_LISTS if name not in include]
         documents = root.mapping("documents")
-        self._excluded = path_pattern([path for name in lists for path in (*root.names(name), *documents.names(name))])
+        self._excluded = PathPatterns([path for name in lists for path in (*root.names(name), *documents.names(name))])
         self._ignores_changing, self._ignores_identity = CHANGING in lists, IDENTITY in lists
-        self._approximate = path_pattern(root.names("approximate") if self._ignores_changing else ())
+        self._approximate = PathPatterns(root.names("approximate") if self._ignores_changing else ())
         masked = [row for row in root.mappings("masked") if (row.text("of") or IDENTITY) in lists]
-        try:
-            self._masked = [(path_pattern([row.name("path")]), re.compile(row.name("pattern"))) for row in masked]
-        except re.error as fault:
-            raise root.error(str(fault), name="masked") from fault
+        self._masked = [(row.name("path"), _Mask(row.name("pattern"), where)) for row in masked]
         self.phrases = [
-            Phrase(row.name("path"), row.name("as"), path_pattern(row.names("with"), "[^.]*"), row.text("change"), row.text("counts"))
+            Phrase(row.name("path"), row.name("as"), row.names("with"), row.text("change"), row.text("counts"))
             for row in root.mappings("phrases")
         ]
-        self._repeated = [(path_pattern([row.name("path")], "(.*)"), row.name("of")) for row in root.mappings("repeated")]
+        self._repeated = [(row.name("path"), row.name("of")) for row in root.mappings("repeated")]
         self._treatments: dict[ReadingPath, Treatment] = {}
 
     def repeat_of(self, path: str) -> str | None:
         """The dotted path of which ``path`` repeats the reading; None when it stands for itself."""
         for pattern, original in self._repeated:
-            match = pattern.fullmatch(path)
-            if match:
-                return original.replace("*", "".join(match.groups()))
+            if path_matches(pattern, path):
+                prefix, _, suffix = pattern.partition("*")
+                return original.replace("*", path[len(prefix) : len(path) - len(suffix)])
         return None
 
     def select_readings(self, snapshot: Snapshot, *names: str) -> Readings:
@@ -126,12 +126,12 @@ class ComparisonRules:
                     readings[path] = _treated(value, treatment, own)
         return readings
 
-    def names_pattern(self, *names: str) -> Any:
-        """What matches the names of a node, for :meth:`reading_text`; None when none may be told from a word, or identities count."""
+    def own_names(self, *names: str) -> OwnNames | None:
+        """The names of a node, for :meth:`reading_text`; None when none may be told from a word, or identities count."""
         return _own_names(names) if self._ignores_identity else None
 
-    def reading_text(self, path: ReadingPath, value: Any, own: Any = None) -> str | None:
-        """What counts of one reading, as text; None when it does not count. ``own`` is from :meth:`names_pattern`."""
+    def reading_text(self, path: ReadingPath, value: Any, own: OwnNames | None = None) -> str | None:
+        """What counts of one reading, as text; None when it does not count. ``own`` is from :meth:`own_names`."""
         if self._ignores_changing and path[1].endswith(VOLATILE):
             return None
         treatment = self._treatments[path] if path in self._treatments else self._treatment(path)
@@ -139,18 +139,16 @@ class ComparisonRules:
 
     def counts(self, path: str) -> bool:
         """Whether what stands at the dotted path of a document counts."""
-        return not self._excluded.fullmatch(path)
+        return not self._excluded.match(path)
 
     def _treatment(self, path: ReadingPath) -> Treatment:
         kind, _, key = path
         dotted = ".".join(path)
         volatile = is_volatile_sysctl(key) if key.startswith("/proc/sys/") else kind == "SystemD" and key in VOLATILE_UNIT_PROPERTIES
         treatment: Treatment = None
-        if not (volatile and self._ignores_changing) and not self._excluded.fullmatch(dotted):
-            masks: list[Callable[[str], str]] = [
-                partial(pattern.sub, ELLIPSIS) for paths, pattern in self._masked if paths.fullmatch(dotted)
-            ]
-            if self._approximate.fullmatch(dotted):
+        if not (volatile and self._ignores_changing) and not self._excluded.match(dotted):
+            masks: list[Callable[[str], str]] = [mask for pattern, mask in self._masked if path_matches(pattern, dotted)]
+            if self._approximate.match(dotted):
                 masks.append(_round_numbers)
             if kind == "SystemD" and key in UNORDERED_UNIT_PROPERTIES:  # other programs write them in any order
                 masks.append(_sort_words)
@@ -166,32 +164,96 @@ def _one_blank(text: str) -> str:
     return " ".join(text.split())
 
 
-def _treated(value: Any, treatment: Iterable[Callable[[str], str]], own: Any) -> str:
+def _treated(value: Any, treatment: Iterable[Callable[[str], str]], own: OwnNames | None) -> str:
     text = format_scalar(value)
     if own is not None:
-        text = own.sub(ELLIPSIS, text)
+        text = own(text)
     for change in treatment:
         text = change(text)
     return text
 
 
-def path_pattern(paths: Iterable[str], star: str = ".*") -> Any:
-    """Return one regular expression for all these paths; a * in them matches anything, or what ``star`` matches."""
-    import re
+class _Mask:
+    """Replaces what does not count in a text. The pattern is compiled when it is first needed: ``re`` takes a while to import."""
 
-    return re.compile("|".join(star.join(map(re.escape, path.split("*"))) for path in paths) or r"(?!)", re.DOTALL)
+    def __init__(self, pattern: str, where: str) -> None:
+        self._pattern, self._where = pattern, where
+        self._compiled: Any = None
+
+    def __call__(self, text: str) -> str:
+        """The text without that. Raises InvalidData for what is no pattern."""
+        if self._compiled is None:
+            import re
+
+            try:
+                self._compiled = re.compile(self._pattern)
+            except re.error as fault:
+                raise InvalidData(f"{self._where}: masked: {fault}") from fault
+        return str(self._compiled.sub(ELLIPSIS, text))
 
 
-def _own_names(names: Iterable[str]) -> Any:
-    """Return what matches a node's own names; None when none of them has a digit, because such a name may be any word."""
-    import re
+class PathPatterns:
+    """Paths, in which a * stands for anything.
 
+    >>> patterns = PathPatterns(["OS.net.*.mac", "OS.release.ID"])
+    >>> patterns.match("OS.net.eth0.mac"), patterns.match("OS.release.ID"), patterns.match("OS.release.NAME")
+    (True, True, False)
+    """
+
+    def __init__(self, patterns: Iterable[str]) -> None:
+        patterns = list(patterns)
+        self._paths = frozenset(pattern for pattern in patterns if "*" not in pattern)
+        self._patterns = [pattern for pattern in patterns if "*" in pattern]
+        self._starts = tuple(pattern.partition("*")[0] for pattern in self._patterns)
+
+    def match(self, path: str) -> bool:
+        """Whether a path is one of them."""
+        return path in self._paths or (path.startswith(self._starts) and any(path_matches(pattern, path) for pattern in self._patterns))
+
+
+def path_matches(pattern: str, path: str) -> bool:
+    """Whether ``path`` matches ``pattern``, where a ``*`` stands for anything.
+
+    >>> path_matches("SystemD.*.MainPID", "SystemD.containerd.service.MainPID"), path_matches("OS.grub.root", "OS.grub.rootwait")
+    (True, False)
+    """
+    if "*" not in pattern:
+        return pattern == path
+    first, *rest = pattern.split("*")
+    if not path.startswith(first) or not path.endswith(rest[-1]) or len(path) < sum(map(len, (first, *rest))):
+        return False
+    position = len(first)
+    for part in rest[:-1]:
+        start = path.find(part, position)
+        if start < 0:
+            return False
+        position = start + len(part)
+    return position <= len(path) - len(rest[-1])
+
+
+class OwnNames:
+    """Replaces a node's own names in a text."""
+
+    def __init__(self, names: Iterable[str]) -> None:
+        self._names = sorted(names, key=lambda name: (-len(name), name))
+        self._compiled: Any = None
+
+    def __call__(self, text: str) -> str:
+        """The text without them."""
+        if not any(name in text for name in self._names):
+            return text
+        if self._compiled is None:
+            import re
+
+            self._compiled = re.compile(rf"(?<![\w-])(?:{'|'.join(map(re.escape, self._names))})(?![\w-])")
+        return str(self._compiled.sub(ELLIPSIS, text))
+
+
+def _own_names(names: Iterable[str]) -> OwnNames | None:
+    """Return what replaces a node's own names; None when none of them has a digit, because such a name may be any word."""
     bare = [name.rpartition("@")[2] for name in names]
     parts = {part for name in bare for part in (name, name.partition(".")[0]) if not part.isdigit() and any(map(str.isdigit, part))}
-    if not parts:
-        return None
-    longest = sorted(parts, key=lambda name: (-len(name), name))
-    return re.compile(rf"(?<![\w-])(?:{'|'.join(map(re.escape, longest))})(?![\w-])")
+    return OwnNames(parts) if parts else None
 
 
 def _round_numbers(text: str) -> str:

@@ -59,7 +59,7 @@ class ReadingJudgement:
 
     def __init__(self, rules: ComparisonRules, old: Snapshot, new: Snapshot) -> None:
         self._rules = rules
-        self._own = rules.names_pattern(old.node), rules.names_pattern(new.node)
+        self._own = rules.own_names(old.node), rules.own_names(new.node)
         self._unread = unread_parts(old)[0], unread_parts(new)[0]
         names = tuple({outcome.name for outcome in snapshot.collectors} for snapshot in (old, new))
         #: Collectors that only the other side ran.

@@ -53,7 +53,7 @@ def _name_changes(changes: Sequence[Change], phrases: Sequence[Phrase]) -> list[
         change = by_path.get(phrase.path)
         if change is not None and change.kind == CHANGED and change.path not in implied:
             parts.append(_phrase(phrase, change))
-            implied |= {change.path, *filter(phrase.implied.fullmatch, (*by_path, *uniform))}
+            implied |= {change.path, *filter(phrase.implies, (*by_path, *uniform))}
     rest: dict[str, int] = {}
     for change in changes:
         if change.path in implied or (change.group in uniform and change.group in implied):

@@ -23,7 +23,7 @@ from __future__ import annotations
 import re
 from functools import partial
 
-from eidos.comparison_rules import NAME, path_pattern
+from eidos.comparison_rules import NAME, PathPatterns
 from eidos.model.measurement import Measurement, Subtype
 from eidos.model.record import replace
 from eidos.model.tree_reader import QUOTED, TreeReader
@@ -64,9 +64,9 @@ class Pseudonyms:
     def __init__(self, key: bytes, tree: Any, where: str = NAME) -> None:
         root = TreeReader(tree, where, text_types=QUOTED)
         self._key = key
-        self._identity = path_pattern(root.names("identity"))
-        self._exempt = path_pattern(root.names("not-identifying"))
-        self._public = path_pattern(root.names("public-addresses"))
+        self._identity = PathPatterns(root.names("identity"))
+        self._exempt = PathPatterns(root.names("not-identifying"))
+        self._public = PathPatterns(root.names("public-addresses"))
         try:
             self._patterns = [(row.name("kind"), re.compile(row.name("pattern"))) for row in root.mappings("identifiers")]
         except re.error as fault:
@@ -103,7 +103,7 @@ class Pseudonyms:
         for measurement in snapshot.measurements:
             for subtype in measurement.subtypes:
                 for key, value in subtype.data.items():
-                    if self._identity.fullmatch(f"{measurement.type}.{subtype.name.removesuffix('.volatile')}.{key}"):
+                    if self._identity.match(f"{measurement.type}.{subtype.name.removesuffix('.volatile')}.{key}"):
                         for text, kind in _identities(key, str(value)):
                             known[text.lower()] = self._nodes.get(text.lower()) or self.pseudonym(kind, text)
         texts = _Texts(self, known)
@@ -122,10 +122,10 @@ class Pseudonyms:
         for key, value in subtype.data.items():
             path = f"{kind}.{subtype.name.removesuffix('.volatile')}.{key}"
             shown: Reading = value
-            if self._identity.fullmatch(path) and value not in ("", 0, "0"):
+            if self._identity.match(path) and value not in ("", 0, "0"):
                 shown = self._value_pseudonym(key, str(value))
             elif isinstance(value, str):
-                shown = value if self._exempt.fullmatch(path) else texts.clean(value)
+                shown = value if self._exempt.match(path) else texts.clean(value)
             data[texts.clean(key)] = shown
         context = {texts.clean(key): texts.clean(text) for key, text in subtype.context.items()}
         return Subtype(texts.clean(subtype.name), data, context)
@@ -172,7 +172,7 @@ class Pseudonyms:
                 address = ipaddress.ip_address(text)
             except ValueError:
                 return text
-            return text if self._public.fullmatch(str(address)) else self.pseudonym(kind, str(address).replace(":", "."))
+            return text if self._public.match(str(address)) else self.pseudonym(kind, str(address).replace(":", "."))
         if not any(map(str.isalnum, text)) or not text.strip("0:-x\\"):
             return text  # an address or a GUID that is not set
         return self.pseudonym(kind, text)

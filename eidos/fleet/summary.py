@@ -135,7 +135,7 @@ def describe_class(node_class: NodeClass, phrases: Sequence[Phrase], others: str
     order = {row.path: number for number, row in enumerate(phrases)}
     differences = sorted(node_class.differences, key=lambda difference: order.get(difference.path, len(order)))
     implying = [phrases[order[d.path]] for d in differences if d.path in order and None not in (d.value, d.expected)]
-    differences = [d for d in differences if not any(row.implied.fullmatch(d.path) for row in implying)]
+    differences = [d for d in differences if not any(row.implies(d.path) for row in implying)]
     parts = [
         _describe_difference(difference, phrases[order[difference.path]].form if difference.path in order else "", others)
         for difference in differences[:MAX_DIFFERENCES]

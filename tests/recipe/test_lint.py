@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 
+from eidos.comparison_rules import path_matches
 from eidos.errors import InvalidData
 from eidos.files import resources
 from eidos.recipe.lint import ERROR, WARNING, LintIssue, lint, lint_document, lint_files, lint_path, lint_trees
-from eidos.recipe.lint.rule_tables import path_matches, read_rules, shipped_rules
+from eidos.recipe.lint.rule_tables import read_rules, shipped_rules
 from eidos.recipe.store import from_folder
 from tests.support.shipped import shipped_trees
 

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from eidos.collectors import k8s_node
+from eidos.comparison_rules import path_matches
 from eidos.files import resources
 from eidos.model.values_schema import load_schema
 from eidos.nvidia import nvidia_smi_readings, nvml_readings
@@ -20,7 +21,7 @@ from eidos.recipe.lint import ERROR, WARNING, LintIssue, lint_files, lint_trees
 from eidos.recipe.lint.layer_content import latest_date
 from eidos.recipe.lint.layer_keys import other_form
 from eidos.recipe.lint.reading_paths import misspelt
-from eidos.recipe.lint.rule_tables import path_matches, shipped_rules
+from eidos.recipe.lint.rule_tables import shipped_rules
 from tests.recipe.test_lint import BASE, SOURCE, chart, issues_in, layer, rules_of
 from tests.support.effort import examples
 from tests.support.shipped import shipped_trees

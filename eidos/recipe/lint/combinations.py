@@ -11,6 +11,7 @@ in these fields: where a topic has the same part in two recipes, its checks find
 
 from __future__ import annotations
 
+from eidos.comparison_rules import path_matches
 from eidos.errors import InvalidData
 from eidos.model.constraint import Expression, Term
 from eidos.model.lint_issue import ERROR, LintIssue
@@ -32,7 +33,6 @@ from eidos.model.record import Record, replace
 from eidos.recipe.charts import with_dependencies
 from eidos.recipe.lazy_parts import Overlays
 from eidos.recipe.lint.layer_keys import intersect_keys
-from eidos.recipe.lint.rule_tables import path_matches
 from eidos.recipe.machines import machine_layer
 from eidos.recipe.provenance import is_removal, layer_steps, leaves, lines, merge_steps
 from eidos.recipe.resolver import Contradiction, resolve

@@ -5,11 +5,12 @@ Knows the rules that hold whatever other layer applies; must not know how layers
 
 from __future__ import annotations
 
+from eidos.comparison_rules import path_matches
 from eidos.errors import InvalidInput
 from eidos.model.lint_issue import ERROR, WARNING, LintIssue
 from eidos.model.number_format import format_scalar
 from eidos.model.pattern import parse_pattern
-from eidos.recipe.lint.rule_tables import path_matches, shipped_rules
+from eidos.recipe.lint.rule_tables import shipped_rules
 from eidos.recipe.lint.setting_values import range_issues
 from eidos.recipe.provenance import lines
 from eidos.semver import parse_version

@@ -6,8 +6,6 @@ a recipe is made without it.
 >>> rules = read_rules({"cuda": [{"driver": "580", "cuda": "13.0"}]}, "rules.yaml")
 >>> rules.cuda
 (CudaRelease(driver='580', cuda='13.0', source=''),)
->>> path_matches("SystemD.*.MainPID", "SystemD.containerd.service.MainPID"), path_matches("OS.grub.root", "OS.grub.rootwait")
-(True, False)
 """
 
 from __future__ import annotations
@@ -380,19 +378,3 @@ def _read_row(kind: type[R], tree: TreeReader) -> R:
         if field in kind._fields:
             values[field] = tree.parsed(text, parse_expression)
     return kind(**values)
-
-
-def path_matches(pattern: str, path: str) -> bool:
-    """Whether ``path`` matches ``pattern``, where a ``*`` stands for anything."""
-    if "*" not in pattern:
-        return pattern == path
-    first, *rest = pattern.split("*")
-    if not path.startswith(first) or not path.endswith(rest[-1]) or len(path) < sum(map(len, (first, *rest))):
-        return False
-    position = len(first)
-    for part in rest[:-1]:
-        start = path.find(part, position)
-        if start < 0:
-            return False
-        position = start + len(part)
-    return position <= len(path) - len(rest[-1])
