@@ -267,7 +267,7 @@ def check_node(
     from eidos.recipe.detection import detect
     from eidos.recipe.store import shipped_store
 
-    store = store or shipped_store()
+    store, options = store or shipped_store(), options or CheckOptions()
     if recipe is None and without_recipe:
         known = detect(snapshot, store.catalog, store.catalog.parse_query({})).query
     elif recipe is None:
@@ -278,7 +278,7 @@ def check_node(
     else:
         detected = detect(snapshot, store.catalog, recipe.request).query
         known = Query(**{**detected.fields(), **recipe.request.fields()})
-    return judge(snapshot, recipe, known, data or read_check_data(store.check_data), options or CheckOptions(), before_finding)
+    return judge(snapshot, recipe, known, data or read_check_data(store.check_data), options, before_finding, store.plugins)
 
 
 def compare(
@@ -356,7 +356,7 @@ def _prepare_bundle(
     from eidos.recipe.charts import load_charts
 
     options = options or BundleOptions()
-    return prepare_bundle(recipe, options, *(chart_data or load_charts(options.data)), before, allow_refused=allow_refused)
+    return prepare_bundle(recipe, options, *(chart_data or load_charts(options.data, options.plugins)), before, allow_refused=allow_refused)
 
 
 def verify_bundle(path: str) -> tuple[BundleProblem, ...]:

@@ -11,6 +11,7 @@ from eidos.errors import InvalidInput
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import zipfile
+    from collections.abc import Mapping
 
 AGENT, SERVER = "agent", "server"
 
@@ -63,6 +64,18 @@ def select_entries(content: bytes, purpose: str) -> bytes:
         for info in infos:
             archive.read(info)  # which compares the checksum
         return _copy_entries(content, infos)
+
+
+def add_entries(content: bytes, entries: Mapping[str, bytes]) -> bytes:
+    """The archive ``content`` with more entries, which have no time of day."""
+    import io
+    import zipfile
+
+    file = io.BytesIO(content)
+    with zipfile.ZipFile(file, "a") as archive:
+        for name, data in sorted(entries.items()):
+            archive.writestr(zipfile.ZipInfo(name), data, zipfile.ZIP_DEFLATED, 9)
+    return file.getvalue()
 
 
 def _copy_entries(content: bytes, infos: list[zipfile.ZipInfo]) -> bytes:

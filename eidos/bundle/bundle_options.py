@@ -16,6 +16,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from eidos.model.plugin import Plugin
     from eidos.model.snapshot import Snapshot
 
 
@@ -45,9 +46,9 @@ class BundleOptions(Record):
     ``component:enabled=false`` leaves a component out; ``values`` are laid below them. ``namespaces`` are by component, "" being all.
     ``registry`` is a mirror for images and charts. Selectors are labels of nodes, tolerations those of a Pod's spec; "accelerated" nodes
     have GPUs, "system" nodes run everything else. ``templates`` is a folder to lay over the shipped templates, ``data`` one of recipes,
-    whose ``components.yaml`` adds components and whose ``values/`` describes their charts; ``charts`` one of charts
-    that the bundle carries, and ``images`` one of container images. ``node_agent`` adds a DaemonSet that brings the
-    settings of the host. ``deployer`` is the form in which the bundle reaches a cluster, a folder of ``templates/deployers`` or its own
+    whose ``components.yaml`` adds components and whose ``values/`` describes their charts; ``plugins`` have such folders, too, which
+    lie below these, in order; ``charts`` is a folder of charts that the bundle carries, ``images`` one of container images. ``node_agent``
+    adds a DaemonSet that brings the settings of the host. ``deployer`` is the form in which the bundle reaches a cluster, a folder of ``templates/deployers`` or its own
     scripts with helm; ``repo``, ``path`` and ``revision`` are where it will be in git. ``existing`` is a snapshot of the cluster that the
     bundle is for: what runs there already decides which components are made, and how.
 
@@ -71,6 +72,7 @@ class BundleOptions(Record):
     system_tolerations: tuple[dict[str, str], ...] = ()
     templates: str | None = None
     data: str | None = None
+    plugins: tuple[Plugin, ...] = ()
     charts: str | None = None
     images: str | None = None
     node_agent: bool = False

@@ -67,6 +67,8 @@ def prepare_bundle(
             first = comparison.refused[0]
             raise InvalidInput("; ".join(f"{each.id}: {each.reason}" for each in comparison.refused), first.hint)
     templates = template_sets.shipped_templates()
+    for plugin in options.plugins:
+        templates = template_sets.overlay_plugin(templates, plugin)
     if options.templates is not None:
         templates = template_sets.overlay_folder(templates, options.templates)
     variables = template_variables.recipe_variables(recipe, plan.options)

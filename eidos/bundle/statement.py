@@ -29,7 +29,7 @@ BUILD_TYPE, BUILDER = "https://eidos.dgxc.io/bundle/v1", "https://eidos.dgxc.io/
 EVIDENCE_BUILD_TYPE = "https://eidos.dgxc.io/evidence/v1"
 
 #: Options that change no byte of a bundle, and those that the statement has in another form.
-_OMITTED = ("assignments", "charts", "components", "data", "existing", "fail_fast", "images", "parallel", "templates", "values")
+_OMITTED = ("assignments", "charts", "components", "data", "existing", "fail_fast", "images", "parallel", "plugins", "templates", "values")
 
 #: The digest of the built-in recipe data, once it was worked out: a checkout reads every file for it.
 _data_digest: list[str] = []
@@ -72,6 +72,8 @@ def _options_tree(options: BundleOptions) -> dict[str, Any]:
         tree["bundlers"] = list(options.components)
     if options.assignments:
         tree["set"] = [str(assignment) for assignment in options.assignments]
+    if options.plugins:
+        tree["plugin"] = [plugin.reference() for plugin in options.plugins]
     for name, value in options.__dict__.items():
         if value and name not in _OMITTED and value != getattr(type(options), name):
             tree[name.replace("_", "-")] = list(value) if isinstance(value, tuple) else value
@@ -81,6 +83,9 @@ def _options_tree(options: BundleOptions) -> dict[str, Any]:
 def _dependencies(files: Mapping[str, bytes], recipe: Recipe, options: BundleOptions) -> dict[str, str]:
     """What the bundle follows from besides its options: name and digest."""
     digests = {"recipe.yaml": sha256(files["recipe.yaml"]), "recipe-data": recipe.digest, "program-data": _program_data_digest()}
+    for reference in (*recipe.plugins, *(plugin.reference() for plugin in options.plugins)):
+        name, _, digest = reference.partition("@sha256:")
+        digests[f"plugin/{name}"] = digest
     for values in options.values:
         digests[f"values/{values.component}"] = _digest_of_tree(values.tree)
     for name, folder in (("templates", options.templates), ("data", options.data)):

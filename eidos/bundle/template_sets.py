@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any, Union
 
+    from eidos.model.plugin import Plugin
     from eidos.templates.placeholder import Part
 
     #: Text, or the documents of YAML that is already parsed.
@@ -63,12 +64,12 @@ class Templates:
 
     def __init__(self, contents: Mapping[str, Content], user_paths: Mapping[str, str] | None = None) -> None:
         self.contents = contents
-        self._user_paths = user_paths or {}
+        self.user_paths = user_paths or {}
         self._documents: dict[str, list[Any]] = {}
 
     def name(self, path: str) -> str:
         """A template's name in messages."""
-        return self._user_paths.get(path, f"templates/bundles/{path}")
+        return self.user_paths.get(path, f"templates/bundles/{path}")
 
     def source(self, path: str) -> str:
         """The text of a template."""
@@ -142,8 +143,7 @@ def overlay_folder(templates: Templates, folder: str) -> Templates:
 
     if not os.path.isdir(folder):
         raise NotFound(f"{folder}: no such folder", "name a folder that has one folder with a bundle.yaml for each component")
-    contents = dict(templates.contents)
-    user_paths = {}
+    contents, user_paths = dict(templates.contents), dict(templates.user_paths)
     for name, path in resources.walk_files(folder):
         try:
             with open(path, encoding="utf-8", newline="") as file:
@@ -151,6 +151,18 @@ def overlay_folder(templates: Templates, folder: str) -> Templates:
         except (OSError, UnicodeDecodeError) as fault:
             raise InvalidData(f"{path}: {getattr(fault, 'strerror', '') or 'not UTF-8'}") from fault
         user_paths[name] = os.path.join(folder, name)
+    return Templates(contents, user_paths)
+
+
+def overlay_plugin(templates: Templates, plugin: Plugin) -> Templates:
+    """The templates of a plug-in laid over others, file by file. Raises InvalidData for a file that is not UTF-8."""
+    contents, user_paths = dict(templates.contents), dict(templates.user_paths)
+    for name, content in plugin.folder("templates").items():
+        user_paths[name] = f"{plugin.path}/templates/{name}"
+        try:
+            contents[name] = content.decode("utf-8")
+        except UnicodeDecodeError as fault:
+            raise InvalidData(f"{user_paths[name]}: not UTF-8") from fault
     return Templates(contents, user_paths)
 
 

@@ -84,10 +84,12 @@ def judge(
     data: CheckData,
     options: CheckOptions,
     before_finding: Callable[[], object] = lambda: None,
+    plugins: Iterable[str] = (),
 ) -> CheckReport:
     """The report of one node; ``query`` is what was detected and requested, ``recipe`` None judges by checks alone.
 
-    ``before_finding`` is called before each path of the recipe and each check; what it raises ends the work.
+    ``before_finding`` is called before each path of the recipe and each check; what it raises ends the work. ``plugins`` are names of those
+    with checks; the report has them, and those behind the snapshot and the recipe.
     """
     now = time.time() if options.now is None else options.now
     clock = time.gmtime(now)
@@ -114,6 +116,7 @@ def judge(
         recipe_digest=recipe.digest if recipe else "",
         notes=(NO_INTENT,) if recipe is None or not recipe.request.intent else (),
         findings=tuple(sorted(findings, key=lambda finding: finding.sort_key())),
+        plugins=tuple(dict.fromkeys((*snapshot.plugins, *(recipe.plugins if recipe else ()), *plugins))),
     )
 
 

@@ -107,7 +107,7 @@ VERB = Verb(
         Option("strict", "exit 4 if the recipe is generic, or --registry, --charts or --images lacks something"),
         Option("templates", "add templates from this folder; they replace built-in ones", "DIR", convert=parse_path, completion="folder"),
         Option("data", "add recipe data from this folder, for components of your own", "DIR", convert=parse_path, completion="folder"),
-        replace(PLUGIN, help="add recipe data and templates of this folder, which you trust"),
+        replace(PLUGIN, help="add recipe data and templates of this folder, which you trust; repeatable"),
         Option("node-agent", "add a privileged DaemonSet that runs node/apply.sh on GPU nodes"),
         Option("deployer", "deploy with helm, argocd, flux, helmfile or manifests", "NAME", default="helm", convert=_parse_deployer),
         Option("repo", "name the git repository in which the bundle will be, for argocd and flux", "URL"),
@@ -162,10 +162,6 @@ VERB = Verb(
 
 def run(values: Values) -> int:
     """Make the bundle and write it, or say what lint found."""
-    if values["plugin"]:
-        from eidos.cli.plugins import use_in_bundle
-
-        use_in_bundle(values)
     if values["data"] is not None and document_locations.is_in_registry(values["data"]):
         from contextlib import ExitStack
 

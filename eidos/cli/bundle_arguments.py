@@ -36,6 +36,7 @@ def read_bundle_options(values: Values) -> BundleOptions:
         system_tolerations=tuple(map(parse_toleration, values["system-toleration"])),
         templates=values["templates"],
         data=values["data"],
+        plugins=values["plugin"],
         charts=values["charts"],
         images=values["images"],
         node_agent=values["node-agent"],

@@ -140,8 +140,7 @@ def run(values: Values) -> int:
     snapshots: list[Snapshot] = []
     for snapshot in _snapshots(values, prepare):
         prepare()
-        plugins = dict.fromkeys((*snapshot.plugins, *(plugin.reference() for plugin in values["plugin"])))
-        reports.append(replace(prepared[0](snapshot), plugins=tuple(plugins)))
+        reports.append(prepared[0](snapshot))
         snapshots.append(snapshot)
     _write(values, tuple(reports))
     if values["write-waivers"] is not None:

@@ -167,8 +167,6 @@ def _judge(sources: EvidenceSources, inputs: JudgeInputs, values: Values) -> tup
             recipe = make_recipe(inputs.query, snapshot=snapshot, store=inputs.store, explain=True)
             document = serialize(recipe.to_tree(), "yaml").encode()
         report = check_node(snapshot, recipe, store=inputs.store, options=replace(inputs.options, now=now), data=inputs.data)
-        plugins = dict.fromkeys((*snapshot.plugins, *(plugin.reference() for plugin in values["plugin"])))
-        report = replace(report, plugins=tuple(plugins))
         reports.append(report)
         documents.append(NodeDocuments(folders[name], source.document, serialize(report.to_tree(), "yaml").encode(), document))
     return tuple(reports), tuple(documents)

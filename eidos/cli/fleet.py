@@ -16,10 +16,11 @@ from eidos.cli.commands import FINDINGS, INCOMPLETE
 from eidos.cli.fleet_check import CHECK_OPTIONS, FleetMeasure, is_failed, is_unknown, saved_cluster, saved_snapshots
 from eidos.cli.fleet_jobs import ALL, JOB_OPTIONS
 from eidos.cli.fleet_progress import Progress
-from eidos.cli.options import FORMAT, HELP, LOGGING, Option, Verb, parse_path, parse_timeout
+from eidos.cli.options import FORMAT, HELP, LOGGING, PLUGIN, Option, Verb, parse_path, parse_timeout
 from eidos.collectors import apply_only_and_skip, collector_choices
 from eidos.errors import InvalidInput
 from eidos.formats import serialize
+from eidos.model.plugin import carried_entries
 from eidos.model.record import replace
 from eidos.model.systemd_unit import unit_name
 from eidos.wording import count_of
@@ -52,21 +53,8 @@ KEY_BYTES = 32
 
 #: Flags that say how nodes are read or where their snapshots go.
 _NOT_WITH_FROM = (
-    *(
-        "via",
-        "python",
-        "program",
-        "selector",
-        "keep",
-        "parallel",
-        "timeout",
-        "start-timeout",
-        "output",
-        "push",
-        "anonymous",
-        "anonymous-key",
-    ),
-    *("only", "skip", "units", *(option.name for option in JOB_OPTIONS)),
+    *("via", "python", "program", "selector", "keep", "parallel", "timeout", "start-timeout", "output", "push"),
+    *("anonymous", "anonymous-key", "only", "skip", "units", *(option.name for option in JOB_OPTIONS)),
 )
 
 #: Seconds that the collectors on a node have, unless that is more than half of the node's time.
@@ -107,6 +95,7 @@ VERB = Verb(
         ),
     ),
     (
+        replace(PLUGIN, help="send this folder of collectors to the nodes, too, and judge by its checks; repeatable"),
         Option(
             "hosts",
             "read hosts from a file, or list them: gpu-01,gpu-02 or gpu-[01-64]",
@@ -353,7 +342,8 @@ def _collect_over_ssh(values: Values) -> tuple[list[str], Answers]:
     timeout = values["timeout"]
     command = ssh.leading_command(values["via"], timeout)
     key = os.urandom(KEY_BYTES).hex().encode()
-    program = bootstrap.build_program(values["program"] or sys.argv[0], [*_remote_arguments(values), "--digest-withheld"], key=key)
+    arguments = [*_remote_arguments(values), "--digest-withheld"]
+    program = bootstrap.build_program(values["program"] or sys.argv[0], arguments, key=key, more=carried_entries(values["plugin"]))
     return nodes, ssh.collect_over_ssh(
         nodes, program, leading=command, python=values["python"], parallel=values["parallel"], timeout=timeout
     )
@@ -395,6 +385,7 @@ def _remote_arguments(values: Values) -> list[str]:
     if not own:
         raise InvalidInput("--only and --skip leave no collector that reads the node itself")
     words = ["snapshot", "--output=-", "--format=json", "--log-level=error", "--log-format=text", f"--only={','.join(own)}"]
+    words += [f"--plugin={plugin.reference()}" for plugin in values["plugin"]]
     words += ["--volatile"] if values["check"] else []
     words += [f"--timeout={min(COLLECTORS_TIMEOUT_S, values['timeout'] / 2):g}s"]
     return [*words, f"--units={','.join(values['units'])}"] if values["units"] else words

@@ -10,10 +10,11 @@ import time
 
 from eidos import __version__, collectors, log
 from eidos.cli import cluster_options, document_locations
-from eidos.cli.manifest_flags import AGENT_OPTIONS, COMMON_OPTIONS, RIGHTS, warn_of_share
+from eidos.cli.manifest_flags import AGENT_OPTIONS, COMMON_OPTIONS, RIGHTS, require_configmap, warn_of_share
 from eidos.errors import InvalidInput, KubeError
 from eidos.formats import serialize
 from eidos.manifest import kubernetes_fields
+from eidos.model.plugin import carried_entries
 from eidos.model.record import replace
 from eidos.wording import count_of
 
@@ -231,14 +232,17 @@ def _agent_options(values: Values, selected: Sequence[str]) -> AgentOptions:
     from eidos.manifest import AgentOptions, agent_manifest, payload
 
     how, argument = values["delivery"]
+    require_configmap(values["plugin"], how)
     program: bytes | str
     if how == "image":
         program = kubernetes_fields.check_image(argument)
     elif how == "hostpath":
         program = kubernetes_fields.check_host_path(argument or "/opt/eidos/eidos.pyz")
     else:
-        program = payload.read_program(values["program"] or argument or payload.running_program(), AGENT)
-    names = [name for name, _ in agent_manifest.fact_choices().items() if name in collectors.list_collectors()]
+        path = values["program"] or argument or payload.running_program()
+        program = payload.read_program(path, AGENT, carried_entries(values["plugin"]))
+    added = tuple(name for name in collectors.list_collectors() if collectors.is_added(name) and not collectors.is_cluster_wide(name))
+    names = [name for name in (*agent_manifest.fact_choices(), *added) if name in collectors.list_collectors()]
     return AgentOptions(
         namespace=_namespace(values),
         create_namespace=values["create-namespace"],
@@ -254,6 +258,8 @@ def _agent_options(values: Values, selected: Sequence[str]) -> AgentOptions:
         volatile=values["check"],
         timeout_s=min(COLLECTORS_TIMEOUT_S, max(1, int(values["timeout"] / 2))),
         deadline_s=int(values["timeout"]) + SLACK_S,
+        plugins=tuple(plugin.reference() for plugin in values["plugin"]),
+        plugin_collectors=added,
     )
 
 

@@ -44,9 +44,14 @@ def lint_templates(values: Values) -> int:
     from eidos.recipe.lint import lint_values_files
 
     templates = template_sets.shipped_templates()
+    for plugin in values["plugin"]:
+        templates = template_sets.overlay_plugin(templates, plugin)
     if values["templates"] is not None:
         templates = template_sets.overlay_folder(templates, values["templates"])
-    issues = [*template_lint.lint_templates(templates, component_ids(values["data"])), *lint_values_files(values["data"])]
+    issues = [
+        *template_lint.lint_templates(templates, component_ids(values["data"], values["plugin"])),
+        *lint_values_files(values["data"]),
+    ]
     return _write_report(issues, values["format"], document_locations.STDOUT)
 
 

@@ -7,15 +7,26 @@ from __future__ import annotations
 
 import time
 
-from eidos import log
+from eidos import collectors, log
 from eidos.cli import cluster_options, document_locations
-from eidos.cli.manifest_flags import AGENT_OPTIONS, COMMON_OPTIONS, RIGHTS, SERVER_OPTIONS, flag_option, parse_output, warn_of_share
-from eidos.cli.options import FORMAT, HELP, LOGGING, Operand, Verb
+from eidos.cli.manifest_flags import (
+    AGENT_OPTIONS,
+    COMMON_OPTIONS,
+    RIGHTS,
+    SERVER_OPTIONS,
+    flag_option,
+    parse_output,
+    require_configmap,
+    warn_of_share,
+)
+from eidos.cli.options import FORMAT, HELP, LOGGING, PLUGIN, Operand, Verb
 from eidos.errors import InvalidInput, NotFound
 from eidos.formats import serialize, to_yaml
 from eidos.formats.table import pad, wrap
 from eidos.kube import labels
 from eidos.manifest import kubernetes_fields
+from eidos.model.plugin import carried_entries
+from eidos.model.record import replace
 from eidos.terminal import BOLD, paint
 
 TYPE_CHECKING = False
@@ -45,6 +56,7 @@ VERB = Verb(
         ),
     ),
     (
+        replace(PLUGIN, help="add collectors, checks and data of this folder to the agent, which you trust; repeatable"),
         flag_option(
             "output",
             "write manifests to this file, - for standard output. For the agent also or only cm://NAMESPACE/NAME or "
@@ -120,7 +132,7 @@ def run(values: Values) -> int:
 
 
 def _refuse_flags_of_other_kind(kind: str, values: Values) -> None:
-    options, other = (SERVER_OPTIONS, SERVER) if kind == AGENT else (AGENT_OPTIONS, AGENT)
+    options, other = (SERVER_OPTIONS, SERVER) if kind == AGENT else ((PLUGIN, *AGENT_OPTIONS), AGENT)
     for option in options:
         if values.origins.get(option.name) == option.flag:
             raise InvalidInput(
@@ -131,6 +143,7 @@ def _refuse_flags_of_other_kind(kind: str, values: Values) -> None:
 def _common_fields(values: Values, needs_program: bool) -> dict[str, Any]:
     """The fields that agent and server share, with the program as it is delivered."""
     how, argument = values["delivery"]
+    require_configmap(values["plugin"], how)
     operand = values.get("what")
     if operand and argument:
         raise InvalidInput(f"--delivery: both {argument!r} and {operand!r} are given", "keep one of the two")
@@ -162,7 +175,8 @@ def _common_fields(values: Values, needs_program: bool) -> dict[str, Any]:
     elif needs_program:
         from eidos.manifest import payload
 
-        fields["program"] = payload.read_program(values["program"] or argument or payload.running_program(), values["kind"])
+        path = values["program"] or argument or payload.running_program()
+        fields["program"] = payload.read_program(path, values["kind"], carried_entries(values["plugin"]))
     return fields
 
 
@@ -203,6 +217,8 @@ def _agent_options(values: Values, targets: Sequence[str], explains: bool) -> Ag
         watch=values["watch"],
         interval_s=values["interval"],
         marks=tuple(values["mark-node"]),
+        plugins=tuple(plugin.reference() for plugin in values["plugin"]),
+        plugin_collectors=tuple(filter(collectors.is_added, collectors.list_collectors())),
     )
 
 

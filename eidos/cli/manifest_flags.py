@@ -13,9 +13,11 @@ from eidos.manifest import kubernetes_fields
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from typing import Any
 
     from eidos.manifest import AgentOptions
+    from eidos.model.plugin import Plugin
 
 DELIVERIES = {
     "configmap": "the program in a ConfigMap",
@@ -148,6 +150,13 @@ def _parse_pair(value: str, choices: dict[str, Any]) -> tuple[str, str]:
 def flag_option(name: str, help: str, metavar: str | None = None, **fields: Any) -> Option:
     """An option that is not in the environment or the configuration file."""
     return Option(name, help, metavar, flag_only=True, **fields)
+
+
+def require_configmap(plugins: Sequence[Plugin], delivery: str) -> None:
+    """Raise InvalidInput for plug-ins with another delivery: they travel in the program's file, which the node has already."""
+    if plugins and delivery != "configmap":
+        message = f"--plugin cannot be used with --delivery {delivery}: plug-ins are sent inside the program's file"
+        raise InvalidInput(message, "use --delivery configmap, or remove --plugin")
 
 
 def warn_of_share(options: AgentOptions) -> None:

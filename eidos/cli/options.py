@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from typing import Any, Union
 
-    from eidos.cli.plugins import Plugin
+    from eidos.model.plugin import Plugin
 
     ValuesByName = dict[str, Any]
     #: Valid values and what each means, or a function that gives them.

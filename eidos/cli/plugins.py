@@ -2,7 +2,8 @@
 
 Knows the layout of a plug-in, and whose folders may hold one; must not know what a collector reads, nor how data is merged. A plug-in is
 code that runs with the rights of eidos: the folder, all above it and everything in it must belong to the user or to root, and nobody else
-may write there. Files are read once, and what is run is what was read.
+may write there. Files are read once, and what is run is what was read. One that was sent to a node is in the file of eidos there, and
+named by its digest.
 """
 
 from __future__ import annotations
@@ -13,18 +14,12 @@ import stat
 from eidos import collectors
 from eidos.errors import InvalidInput, NotFound, Unavailable, os_error_reason
 from eidos.model.measurement import TYPES
-from eidos.model.record import Record
+from eidos.model.plugin import FOLDERS, Plugin, digest_of, format_sums, is_plugin_name, read_carried, split_reference
 from eidos.wording import list_words
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-
-    from eidos.cli.options import Values
-    from eidos.recipe.data_stack import DataPart
-
-#: What a plug-in consists of; anything else in it is refused, because it would have no effect.
-FOLDERS = ("collectors", "checks", "recipes", "templates")
 
 #: Files of documentation beside these.
 IGNORED = ("README", "README.md", "LICENSE", "LICENSE.txt", "__pycache__")
@@ -35,29 +30,44 @@ FILE_LIMIT, FILES_LIMIT = 8 << 20, 10_000
 _OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
 
 
-class Plugin(Record):
-    """A plug-in: its ``name``, the ``path`` of its folder, the ``digest`` of its files, and their bytes by path below it."""
-
-    name: str
-    path: str
-    digest: str
-    files: dict[str, bytes]
-
-    def reference(self) -> str:
-        """The name and the digest, as they are written into documents."""
-        return f"{self.name}@{self.digest}"
-
-    def folder(self, name: str) -> str:
-        """The path of one of its folders; empty when it has no files."""
-        return os.path.join(self.path, name) if any(file.startswith(f"{name}/") for file in self.files) else ""
-
-
 def open_plugin(path: str) -> Plugin:
-    """The plug-in in a folder, whose collectors are among those of eidos from now on.
+    """The plug-in in a folder, whose collectors are among those of eidos from now on; NAME@sha256:DIGEST is one that this file carries.
 
     Raises NotFound or Unavailable for a folder that cannot be read, InvalidInput for one that others can write, for files that a plug-in
-    does not have, and for a collector that there is already.
+    does not have, and for a collector that there is already; IntegrityError when what is carried is not what the digest names.
     """
+    reference = split_reference(path)
+    plugin = _read_carried(*reference) if reference else _read_folder(path)
+    known = collectors.list_collectors()
+    added = {}
+    for name in plugin.files:
+        parts = name.split("/")
+        if parts[0] == "collectors" and not parts[-1].startswith("_"):
+            collector = _collector_name(parts, path)
+            if collector in known:
+                raise InvalidInput(f"{path}/{name}: there is a collector {collector!r} already", "rename the file")
+            added[collector] = name
+    for collector, name in added.items():
+        collectors.add_collector(collector, os.path.join(plugin.path, name), plugin.files[name])
+    return plugin
+
+
+def _read_carried(name: str, digest: str) -> Plugin:
+    from eidos.files import resources
+
+    def read_entry(path: str) -> bytes:
+        try:
+            return resources.read_bytes(path)
+        except NotFound as fault:
+            raise KeyError(path) from fault
+
+    try:
+        return read_carried(name, digest, read_entry)
+    except KeyError:
+        raise NotFound(f"plug-in {name!r} is not in this file of eidos", "name the folder of the plug-in") from None
+
+
+def _read_folder(path: str) -> Plugin:
     try:
         folder = os.path.realpath(path)
         _check_parents(folder, path)
@@ -68,19 +78,11 @@ def open_plugin(path: str) -> Plugin:
         raise Unavailable(f"{path}: {os_error_reason(fault)}", "run as the user that owns it") from fault
     if not files:
         raise InvalidInput(f"{path}: no files in {list_words(f'{name}/' for name in FOLDERS)}", "see 'eidos help plugins'")
-    added = {}
-    for name in files:
-        parts = name.split("/")
-        if parts[0] == "collectors" and not parts[-1].startswith("_"):
-            added[_collector_name(parts, path)] = name
-    known = collectors.list_collectors()
-    for collector, name in added.items():
-        if collector in known:
-            raise InvalidInput(f"{path}/{name}: there is a collector {collector!r} already", "rename the file")
-    plugin = Plugin(os.path.basename(folder), folder, _digest(files), files)
-    for collector, name in added.items():
-        collectors.add_collector(collector, os.path.join(folder, name), files[name])
-    return plugin
+    name = os.path.basename(folder)
+    if not is_plugin_name(name):
+        hint = "rename the folder: letters, digits, '.', '_' and '-', such as acme-1.2"
+        raise InvalidInput(f"{path}: {name!r} is not a name of a plug-in", hint)
+    return Plugin(name, folder, digest_of(format_sums(files)), files)
 
 
 def _collector_name(parts: Sequence[str], path: str) -> str:
@@ -123,6 +125,8 @@ def _read_files(folder: str, shown: str) -> Iterator[tuple[str, bytes]]:
         for number, path in enumerate(_walk(os.path.join(folder, name))):
             if number == FILES_LIMIT:
                 raise InvalidInput(f"{shown}: more than {FILES_LIMIT:,} files", "check that this is the right folder")
+            if not path[len(folder) :].isprintable():
+                raise InvalidInput(f"{path!a}: the name of the file is not printable text", "rename the file")
             yield path[len(folder) + 1 :], _read_file(path)
 
 
@@ -148,36 +152,3 @@ def _read_file(path: str) -> bytes:
     if len(content) > FILE_LIMIT:
         raise InvalidInput(f"{path}: larger than {FILE_LIMIT >> 20} MiB", "check that this is the right file")
     return content
-
-
-def _digest(files: dict[str, bytes]) -> str:
-    """SHA-256 of the lines that ``sha256sum`` prints for the files, sorted by path."""
-    from hashlib import sha256
-
-    lines = "".join(f"{sha256(content).hexdigest()}  {name}\n" for name, content in sorted(files.items()))
-    return f"sha256:{sha256(lines.encode('utf-8', 'surrogateescape')).hexdigest()}"
-
-
-def data_parts(plugins: Sequence[Plugin]) -> tuple[DataPart, ...]:
-    """The recipe data and the checks of plug-ins, in order."""
-    from eidos.recipe.data_stack import DataPart
-
-    parts = []
-    for plugin in plugins:
-        files = {name.partition("/")[2]: content for name, content in plugin.files.items() if name.startswith("recipes/")}
-        files.update({name: content for name, content in plugin.files.items() if name.startswith("checks/")})
-        if files:
-            parts.append(DataPart(plugin.path, files))
-    return tuple(parts)
-
-
-def use_in_bundle(values: Values) -> None:
-    """Take recipe data and templates of a bundle from its plug-ins; InvalidInput when a flag names others, too."""
-    for flag, name in (("data", "recipes"), ("templates", "templates")):
-        folders = [plugin.folder(name) for plugin in values["plugin"] if plugin.folder(name)]
-        if folders and (values[flag] is not None or len(folders) > 1):
-            raise InvalidInput(
-                f"eidos bundle takes {name} of one folder, and --{flag} and --plugin name more", f"omit --{flag}, or a plug-in"
-            )
-        if folders:
-            values[flag] = folders[0]

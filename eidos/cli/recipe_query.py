@@ -10,13 +10,14 @@ from eidos.cli import document_locations
 from eidos.cli.options import Option
 from eidos.errors import InvalidInput
 from eidos.model.query import FIELDS
+from eidos.model.record import replace
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from eidos.cli.options import Values
-    from eidos.cli.plugins import Plugin
+    from eidos.model.plugin import Plugin
     from eidos.recipe.data_stack import DataPart
     from eidos.recipe.store import Store
 
@@ -50,9 +51,10 @@ def open_store(data: Sequence[str] | None, values: Values | None = None) -> Stor
     parts = document_locations.read_data(data, values) if data else ()
     if plugins:
         parts = _with_plugins(plugins, parts, data)
-        if not parts and not data:
-            return store.shipped_store()
-    opened = store.stack_store(parts) if parts else store.open_store(data)
+    references = tuple(plugin.reference() for plugin in plugins)
+    if not parts and not data:
+        return replace(store.shipped_store(), plugins=references)
+    opened = replace(store.stack_store(parts) if parts else store.open_store(data), plugins=references)
     faults = lint_stack(parts) if parts else lint_path(data[0])
     if faults:
         from eidos.wording import count_of
@@ -67,9 +69,9 @@ def open_store(data: Sequence[str] | None, values: Values | None = None) -> Stor
 
 def _with_plugins(plugins: Sequence[Plugin], parts: tuple[DataPart, ...], data: Sequence[str]) -> tuple[DataPart, ...]:
     """The data of plug-ins, below that of ``--data``; InvalidInput for a file that replaces all data."""
-    from eidos.cli.plugins import data_parts
+    from eidos.recipe.data_stack import parts_of_plugins
 
-    added = data_parts(plugins)
+    added = parts_of_plugins(plugins)
     if added and data and not parts:
         raise InvalidInput(f"{data[0]}: one file replaces the built-in data and cannot be combined with plug-ins", "name a folder")
     return (*added, *parts)

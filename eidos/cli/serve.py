@@ -10,9 +10,11 @@ import sys
 import time
 
 from eidos import log
+from eidos.cli import document_locations
 from eidos.cli.options import (
     HELP,
     LOGGING,
+    PLUGIN,
     Option,
     Verb,
     parse_address,
@@ -22,10 +24,12 @@ from eidos.cli.options import (
     parse_timeout,
 )
 from eidos.errors import InvalidInput, Unavailable
+from eidos.model.record import replace
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from eidos.cli.options import Values
+    from eidos.recipe.data_stack import DataPart
     from eidos.server.server_settings import Settings
 
 #: Upper bounds of options, far above what is useful.
@@ -103,6 +107,7 @@ VERB = Verb(
         ),
     ),
     (
+        replace(PLUGIN, help="add recipe data, checks and templates of this folder, which you trust; repeatable"),
         Option("host", "listen on this address, :: for all", "ADDRESS", default="127.0.0.1", convert=parse_address),
         Option(
             "port",
@@ -128,7 +133,7 @@ VERB = Verb(
         Option("allowed-services", "serve only these services (default: all)", "NAME", multiple=True),
         Option("allowed-intents", "serve only these intents (default: all)", "NAME", multiple=True),
         Option("allowed-os", "serve only these operating systems (default: all)", "NAME", multiple=True),
-        Option("data", "add recipe data from this folder", "DIR", convert=parse_path, completion="folder"),
+        Option("data", "add recipe data from this folder, or oci://...", "DIR", convert=parse_path, completion="folder"),
         *LOGGING,
         HELP,
     ),
@@ -174,7 +179,7 @@ def run(values: Values) -> int:
     shared_state = SharedState(settings.workers)
     rate_limiter = RateLimiter(settings, settings.workers)
     access_log = AccessLog(user_header=settings.user_header, trust_proxy=settings.trust_proxy)
-    recipe_data = load_recipe_data(settings, values.origins)
+    recipe_data = load_recipe_data(settings, values.origins, _read_remote_data(values), values["plugin"])
     metrics = ServerMetrics(
         PATHS,
         workers=shared_state.slots,
@@ -188,8 +193,17 @@ def run(values: Values) -> int:
     static = static_representations(recipe_data, settings.max_body)
     app = App(settings, metrics, rate_limiter, recipe_data, static, is_ready=lambda: not shared_state.is_stopping, tracer=tracer)
     server = listen(settings, os.environ)
-    log.info(f"listening on {server.url}", workers=settings.workers)
+    plugins = {"plugins": " ".join(recipe_data.store.plugins)} if recipe_data.store.plugins else {}
+    log.info(f"listening on {server.url}", workers=settings.workers, **plugins)
     return Supervisor(Service(server, settings, app, Instrumentation(metrics, tracer, access_log), shared_state)).run()
+
+
+def _read_remote_data(values: Values) -> tuple[DataPart, ...] | None:
+    """The recipe data of --data where that is not on this machine, read once; None for a path."""
+    location = values["data"]
+    if location is None or not document_locations.is_remote(location):
+        return None
+    return document_locations.read_data([location], values)
 
 
 def _hold_standard_streams() -> None:

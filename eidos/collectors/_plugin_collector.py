@@ -8,8 +8,10 @@ secret is withheld, unless its name or its form is harmless. It is called in the
 from __future__ import annotations
 
 from eidos.errors import EidosError, InvalidData, NotApplicable, Unavailable
+from eidos.files.host import Host
 from eidos.model.measurement import REVEALED, SECRET, WITHHELD, Gap, Subtype
 from eidos.model.number_format import format_scalar
+from eidos.model.record import replace
 from eidos.redact.harmless_names import show_value
 from eidos.redact.secrets_in_text import redact_text
 
@@ -38,7 +40,28 @@ def load_plugin_collector(name: str, path: str, source: bytes, names: NameList) 
     collect = getattr(module, "collect", None)
     if not callable(collect):
         raise InvalidData(f"{path}: no function collect(sources)", HINT)
-    return lambda sources: _shown_parts(name, collect(sources), sources, names)
+
+    def run(sources: Sources) -> Iterator[Part]:
+        sources = _without_lies(sources)
+        return _shown_parts(name, collect(sources), sources, names)
+
+    return run
+
+
+def _without_lies(sources: Sources) -> Sources:
+    """The sources, with what is missing unreadable where the root has a part of a host's files, such as the mounts of an agent in a Pod.
+
+    Collectors of eidos know which folders must be there; others would report that a file does not exist. Every complete root has /tmp (FHS
+    3.0, 3.18), and no agent mounts it.
+    """
+    host = sources.host
+    if host.root == "/" or host.known_absent is not None:
+        return sources
+    try:
+        is_complete = host.exists("/tmp")  # noqa: S108 - no file is made there
+    except EidosError:
+        is_complete = False
+    return sources if is_complete else replace(sources, host=Host(host.root, frozenset(), "not mounted here"))
 
 
 def _shown_parts(name: str, parts: Iterator[Part], sources: Sources, names: NameList) -> Iterator[Part]:

@@ -98,11 +98,11 @@ class Host:
 
     Every method raises :class:`FileMissing` or :class:`FileUnreadable`, also when ``root`` is not a directory that can be entered. An
     instance may be used by one thread at a time, and by forked children. With ``known_absent`` it is a part of a host, out of an archive:
-    what is missing there, and is not one of these paths, is FileUnreadable.
+    what is missing there, and is not one of these paths, is FileUnreadable, for the reason ``why_unknown``.
     """
 
-    def __init__(self, root: str = "/", known_absent: frozenset[str] | None = None) -> None:
-        self.root, self.known_absent = root, known_absent
+    def __init__(self, root: str = "/", known_absent: frozenset[str] | None = None, why_unknown: str = "not in the archive") -> None:
+        self.root, self.known_absent, self.why_unknown = root, known_absent, why_unknown
         self._is_running_system: bool | None = None
         self._opened_root_fd: int | None = None
 
@@ -354,7 +354,7 @@ def translate_os_error(fault: OSError, path: str, host: Host | None = None) -> F
     """``fault`` as one of this module's errors, with a phrase of our own for the common ones."""
     if fault.errno in _MISSING_ERRNOS:
         if host is not None and host.known_absent is not None and path not in host.known_absent:
-            return FileUnreadable(path, "not in the archive")
+            return FileUnreadable(path, host.why_unknown)
         return FileMissing(path, (fault.strerror or "no such file or directory").lower())
     if fault.errno == errno.EAGAIN:
         return FileUnreadable(path, "no data available without waiting", fault.errno)

@@ -18,7 +18,7 @@ from eidos.model.record import Record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 #: Entries of the archive that are not sent, besides those that an agent does not need: bytecode saves less time than sending it takes.
 EXCLUDED_ENTRIES = ("licenses/",)
@@ -84,8 +84,12 @@ class RemoteProgram(Record):
     mark: str
 
 
-def build_program(path: str, arguments: Sequence[str], mark: str | None = None, key: bytes = b"") -> RemoteProgram:
+def build_program(
+    path: str, arguments: Sequence[str], mark: str | None = None, key: bytes = b"", more: Mapping[str, bytes] = {}
+) -> RemoteProgram:
     """Return the archive at ``path`` as a program that runs with ``arguments``, and ``key`` on its standard input.
+
+    ``more`` are entries that are sent with those of the archive, such as plug-ins.
 
     Raises Unavailable when there is no archive: a checkout cannot be sent.
     """
@@ -106,6 +110,7 @@ def build_program(path: str, arguments: Sequence[str], mark: str | None = None, 
         raise Unavailable(f"cannot send the program: {path} is not an eidos archive", hint) from fault
     if MARKER not in files or "__main__.py" not in files:
         raise Unavailable(f"cannot send the program: {path} is not an eidos archive", hint)
+    files.update(more)
     mark = mark or f"--eidos-{os.urandom(12).hex()}"
     data = base64.encodebytes(zlib.compress(marshal.dumps(files, 2), 9)).decode()
     head = f"{_SCRIPT_START.decode()} = {mark!a}, {MINIMUM_PYTHON!r}, {ARCHIVE!a}, {['eidos', *arguments]!a}, {key!a}\n"

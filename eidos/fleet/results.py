@@ -44,6 +44,7 @@ class FleetResults:
         self._findings = FindingGroups()
         self.unanswered: dict[str, NoAnswer] = {}
         self.answered = 0
+        self._plugins: dict[str, None] = {}
         #: The readings of the cluster, which are read once and belong to each of its nodes.
         self.cluster: Snapshot | None = None
 
@@ -54,10 +55,13 @@ class FleetResults:
             return
         self._comparison.add(node, answer)
         self.answered += 1
+        self._plugins.update(dict.fromkeys(answer.plugins))
         if self._judge is None:
             return
         try:
-            self._findings.add(node, self._judge(with_cluster(answer, self.cluster) if self.cluster else answer))
+            report = self._judge(with_cluster(answer, self.cluster) if self.cluster else answer)
+            self._plugins.update(dict.fromkeys(report.plugins))
+            self._findings.add(node, report)
         except (InvalidInput, InvalidData) as fault:  # no recipe for this node
             self._findings.not_judged[node] = fault.message
 
@@ -69,6 +73,7 @@ class FleetResults:
             tuple(sorted(self._comparison.not_compared)),
             golden_name if golden is not None else "",
             self._findings.findings() if self._judge is not None else None,
+            tuple(self._plugins),
         )
 
 

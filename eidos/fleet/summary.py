@@ -44,7 +44,8 @@ class FleetSummary(Record):
     """``classes`` come from :meth:`eidos.fleet.comparison.FleetComparison.classes`; ``unanswered`` are nodes without a snapshot.
 
     ``not_compared`` are paths of withheld values that could not be compared. ``golden`` is what the user calls the snapshot that nodes are
-    compared with instead of the largest class. ``findings`` are None where nodes were not checked.
+    compared with instead of the largest class. ``findings`` are None where nodes were not checked. ``plugins`` are names and digests of
+    plug-ins that took part on any node.
     """
 
     classes: tuple[NodeClass, ...]
@@ -52,6 +53,7 @@ class FleetSummary(Record):
     not_compared: tuple[str, ...] = ()
     golden: str = ""
     findings: FleetFindings | None = None
+    plugins: tuple[str, ...] = ()
 
     @property
     def odd(self) -> list[NodeClass]:
@@ -77,6 +79,7 @@ class FleetSummary(Record):
             "unanswered": unanswered,
             **({"not-compared": list(self.not_compared)} if self.not_compared else {}),
             **({"golden": self.golden} if self.golden else {}),
+            **({"plugins": list(self.plugins)} if self.plugins else {}),
             **(self.findings.to_tree() if self.findings else {}),
         }
 

@@ -45,6 +45,8 @@ class AgentOptions(Record):
     collectors, by name or group; ``volatile`` adds readings that change on their own. ``timeout_s`` limits the snapshot, ``deadline_s`` the
     whole Job.
 
+    ``plugins`` are names and digests of plug-ins that the program carries, and that it runs with, ``plugin_collectors`` their collectors.
+
     ``run`` makes every name and the output unique to this run, so that runs at the same time do not meet. ``kubernetes_minor`` is the
     oldest minor version that must accept the manifests, as 1.x.
     """
@@ -74,6 +76,8 @@ class AgentOptions(Record):
     marks: tuple[str, ...] = ()
     monitoring: bool = False
     monitoring_labels: dict[str, str] = {}
+    plugins: tuple[str, ...] = ()
+    plugin_collectors: tuple[str, ...] = ()
 
 
 class ServerOptions(Record):

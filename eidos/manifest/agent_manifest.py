@@ -33,6 +33,9 @@ NAMESPACE_RIGHTS = ("host-network", "host-ipc", "host-pid")
 #: The right that mounts folders with keys and volumes in them.
 HOST_FILES = "host-files"
 
+#: What collectors of plug-ins get to see of the host: what those of eidos do, without services and modules.
+PLUGIN_MOUNTS = {"mounts": ("proc", "sys", "os-release"), HOST_FILES: ("etc", "usr", "boot", "var-lib")}
+
 #: Scheme of an output → the resource that stores it.
 RESOURCES = {"cm": "configmaps", "secret": "secrets"}
 
@@ -75,7 +78,7 @@ def fact_choices() -> dict[str, str]:
 
 def selected_facts(options: AgentOptions) -> dict[str, Any]:
     """The facts that are read, with what each needs. Raises InvalidInput for an unknown name in ``without``."""
-    choices = fact_choices()
+    choices = {**fact_choices(), **dict.fromkeys(options.plugin_collectors, "of a plug-in")}
     for name in options.without:
         if name not in choices:
             from eidos.wording import did_you_mean
@@ -84,6 +87,7 @@ def selected_facts(options: AgentOptions) -> dict[str, Any]:
     everything: dict[str, Any] = {
         name: needs for name, needs in read_template("agent")["facts"].items() if needs.get("watch", True) or not options.watch
     }
+    everything.update(dict.fromkeys(options.plugin_collectors, PLUGIN_MOUNTS))
     selected = {name: needs for name, needs in everything.items() if not _matches(name, options.without)}
     if not selected:
         raise InvalidInput("--without excludes every collector", f"keep at least one of {', '.join(everything)}")
@@ -208,7 +212,7 @@ def _values(options: AgentOptions, facts: Mapping[str, Any]) -> Tree:
     """Values of the placeholders that every manifest shares."""
     template = read_template("agent")
     mounts = {mount: template["mounts"][mount] for mount in _mounts(facts, options)}
-    skipped = [fact for fact in template["facts"] if fact not in facts]
+    skipped = [fact for fact in (*template["facts"], *options.plugin_collectors) if fact not in facts]
     resource, namespace, output = _output(options)
     values: Tree = {
         **program_values("agent", options),
@@ -221,6 +225,7 @@ def _values(options: AgentOptions, facts: Mapping[str, Any]) -> Tree:
         "rules": list(_rules((*facts.values(), *(template["marks"][mark] for mark in options.marks)))),
         "root": ["--root=/host"] if mounts else [],
         "skip": [
+            *(f"--plugin={reference}" for reference in options.plugins),
             *([f"--{'without' if options.watch else 'skip'}={','.join(skipped)}"] if skipped else []),
             *(["--volatile"] if options.volatile else []),
         ],

@@ -9,6 +9,10 @@ from __future__ import annotations
 from eidos.errors import InvalidInput, NotFound, Unavailable, os_error_reason
 from eidos.files import resources
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
 #: Bytes that a ConfigMap may hold (Kubernetes documentation, "ConfigMaps": 1 MiB), less the key and its metadata.
 MAX_CONFIGMAP_BYTES = (1 << 20) - 4096
 
@@ -23,8 +27,8 @@ def running_program() -> str:
     return path
 
 
-def read_program(path: str, purpose: str) -> bytes:
-    """The bytes of the program at ``path`` for a purpose of :mod:`eidos.archive.purposes`.
+def read_program(path: str, purpose: str, more: Mapping[str, bytes] = {}) -> bytes:
+    """The bytes of the program at ``path`` for a purpose of :mod:`eidos.archive.purposes`, with ``more`` entries, such as plug-ins.
 
     Raises NotFound, Unavailable, or InvalidInput for a file that is another program, that lacks what the purpose needs, or that is too
     large for a ConfigMap.
@@ -32,7 +36,7 @@ def read_program(path: str, purpose: str) -> bytes:
     import zipfile
     import zlib
 
-    from eidos.archive.purposes import select_entries
+    from eidos.archive.purposes import add_entries, select_entries
 
     try:
         with open(path, "rb") as file:
@@ -43,10 +47,14 @@ def read_program(path: str, purpose: str) -> bytes:
         raise Unavailable(f"{path}: {os_error_reason(fault)}") from fault
     try:
         content = select_entries(content, purpose)
+        content = add_entries(content, more) if more else content
     except InvalidInput as fault:
         raise InvalidInput(f"{path}: {fault.message}", _BUILD) from fault
     except (zipfile.BadZipFile, zlib.error, EOFError, ValueError, RuntimeError) as fault:  # of a damaged archive
         raise InvalidInput(f"{path} is not eidos: {fault}", _BUILD) from fault
+    if len(content) > MAX_CONFIGMAP_BYTES and more:
+        message = f"--plugin: with plug-ins, the program has {len(content):,} bytes; a ConfigMap holds at most {MAX_CONFIGMAP_BYTES:,}"
+        raise InvalidInput(message, "use smaller plug-ins; the nodes need none of their templates")
     if len(content) > MAX_CONFIGMAP_BYTES:
         hint = "install it on the nodes (--delivery hostpath) or in an image (--delivery image)"
         raise InvalidInput(

@@ -62,7 +62,7 @@ class NodeChange(Record):
 
     The first line is what the watch begins with: every finding that fails or is unknown. ``summary`` counts the findings of now, as a
     report does. ``readings`` are differences as ``eidos diff`` has them; ``unreadable`` and ``readable`` say what could be read before and
-    cannot now, and what had not been read before.
+    cannot now, and what had not been read before. ``plugins`` are names and digests of plug-ins that took part.
     """
 
     timestamp: str
@@ -74,6 +74,7 @@ class NodeChange(Record):
     readings: tuple[Change, ...] = ()
     unreadable: tuple[ReadingCount, ...] = ()
     readable: tuple[ReadingCount, ...] = ()
+    plugins: tuple[str, ...] = ()
 
     def to_tree(self) -> dict[str, Any]:
         """The document as a plain tree."""
@@ -84,4 +85,6 @@ class NodeChange(Record):
         for name in ("findings", "readings", "unreadable", "readable"):
             if parts := getattr(self, name):
                 tree[name] = [part.to_tree() for part in parts]
+        if self.plugins:
+            tree["plugins"] = list(self.plugins)
         return tree

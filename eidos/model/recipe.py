@@ -64,6 +64,7 @@ class Recipe(Record):
 
     ``generic`` are those of gpu, service and gpu+service that were requested and that no layer is made for; None when a document does not
     have the list. ``impossible`` has a sentence for each part of the request that no node can be: a system that the service does not offer.
+    ``plugins`` are names and digests of plug-ins whose data it follows from, too.
     """
 
     timestamp: str
@@ -78,6 +79,7 @@ class Recipe(Record):
     impossible: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     history: dict[str, tuple[Step, ...]] = {}
+    plugins: tuple[str, ...] = ()
 
     @property
     def uncovered(self) -> tuple[str, ...]:
@@ -91,6 +93,7 @@ class Recipe(Record):
         """
         metadata: dict[str, Any] = {"recipe-timestamp": self.timestamp, "recipe-version": self.version, "recipe-data": self.digest}
         metadata["recipe-uncovered"] = ", ".join(self.uncovered)
+        metadata["plugins"] = " ".join(self.plugins)  # metadata holds texts alone
         tree: dict[str, Any] = {"kind": KIND, "apiVersion": API_VERSION, "metadata": {k: v for k, v in metadata.items() if v}}
         tree["request"] = self.request.to_tree()
         tree["matchedRules"] = list(self.rules)
@@ -148,6 +151,7 @@ class Recipe(Record):
             components=tuple(map(_read_component, root.mappings("components"))),
             generic=generic,
             impossible=root.texts("impossible") if "impossible" in root else (),
+            plugins=tuple(metadata.text("plugins").split()),
         )
 
 

@@ -7,6 +7,7 @@ and the overlays are not read: a bundle does not need them.
 from __future__ import annotations
 
 import os
+from functools import partial
 
 from eidos.errors import NotFound
 from eidos.files import resources
@@ -19,8 +20,11 @@ from eidos.recipe.lazy_parts import LazyMapping
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from typing import Any
+
+    from eidos.model.plugin import Plugin
+    from eidos.recipe.data_stack import DataPart
 
 NAME, RULES = "components.yaml", "rules.yaml"
 
@@ -104,34 +108,57 @@ def with_dependencies(ids: Iterable[str], charts: Mapping[str, Chart]) -> tuple[
     return in_dependency_order(present, after)
 
 
-def load_charts(data: str | None) -> tuple[dict[str, Chart], Callable[[str], object]]:
+def load_charts(
+    data: str | None, plugins: Sequence[Plugin] = (), parts: Sequence[DataPart] = ()
+) -> tuple[dict[str, Chart], Callable[[str], object]]:
     """The charts by id, and what gives the tree of a chart's values by its path below ``values/`` (None: unknown).
 
-    ``data`` is a folder whose ``components.yaml`` adds entries and whose ``values/`` and ``images/`` add what is known of charts.
-    Raises NotFound if the folder does not exist, and InvalidData for a malformed file in it.
+    ``data`` is a folder whose ``components.yaml`` adds entries and whose ``values/`` and ``images/`` add what is known of charts; ``parts``
+    are places that were read already, in order, below it; ``plugins`` have some, too. Raises NotFound if the folder does not exist, and InvalidData for a malformed
+    file.
     """
-    charts = read_charts(resources.load_recipe_file(NAME), NAME)
-    if data is None:
-        return _with_upgrades(charts, resources.load_recipe_file(RULES)), resources.load_chart_values
-    if not os.path.isdir(data):
+    charts, rules = read_charts(resources.load_recipe_file(NAME), NAME), resources.load_recipe_file(RULES)
+    if data is not None and not os.path.isdir(data):
         raise NotFound(f"{data}: no such folder", "name a folder that has a components.yaml")
+    if plugins:
+        from eidos.recipe.data_stack import parts_of_plugins
 
-    def read(path: str) -> object:
-        from eidos import formats
-        from eidos.recipe.data_folder import read_file
-
-        return formats.from_text(read_file(path), path)
+        parts = (*parts_of_plugins(plugins), *parts)
+    readers = [*(partial(_read_from_part, part) for part in parts), *([partial(_read_from_folder, data)] if data is not None else [])]
+    if not readers:
+        return _with_upgrades(charts, rules), resources.load_chart_values
 
     def knowledge(name: str) -> object:
-        folder = () if name.startswith(resources.IMAGES_FOLDER) else ("values",)
-        path = os.path.join(data, *folder, *f"{name}.yaml".split("/"))
-        return read(path) if os.path.isfile(path) else resources.load_chart_values(name)
+        path = f"{'' if name.startswith(resources.IMAGES_FOLDER) else resources.VALUES_FOLDER}{name}.yaml"
+        for read in reversed(readers):
+            tree, _ = read(path)
+            if tree is not None:
+                return tree
+        return resources.load_chart_values(name)
 
-    path = os.path.join(data, NAME)
-    own = read_charts(read(path), path) if os.path.isfile(path) else {}
-    rules_path = os.path.join(data, RULES)
-    rules = read(rules_path) if os.path.isfile(rules_path) else resources.load_recipe_file(RULES)
-    return _with_upgrades({**charts, **own}, rules), knowledge
+    for read in readers:
+        tree, shown = read(NAME)
+        if tree is not None:
+            charts.update(read_charts(tree, shown))
+        rules = read(RULES)[0] or rules
+    return _with_upgrades(charts, rules), knowledge
+
+
+def _read_from_part(part: DataPart, name: str) -> tuple[object, str]:
+    """The tree of a file of a place, None without it, and how people find it."""
+    from eidos import formats
+
+    content = part.files.get(name)
+    return None if content is None else formats.from_text(content, part.shown(name)), part.shown(name)
+
+
+def _read_from_folder(folder: str, name: str) -> tuple[object, str]:
+    """The tree of a file of a folder, None without it, and its path."""
+    from eidos import formats
+    from eidos.recipe.data_folder import read_file
+
+    path = os.path.join(folder, *name.split("/"))
+    return formats.from_text(read_file(path), path) if os.path.isfile(path) else None, path
 
 
 def _with_upgrades(charts: dict[str, Chart], rules: object) -> dict[str, Chart]:
@@ -145,6 +172,6 @@ def _with_upgrades(charts: dict[str, Chart], rules: object) -> dict[str, Chart]:
     return charts
 
 
-def component_ids(data: str | None = None) -> tuple[str, ...]:
-    """The ids of all components that there are; ``data`` and failures as in :func:`load_charts`."""
-    return tuple(load_charts(data)[0])
+def component_ids(data: str | None = None, plugins: Sequence[Plugin] = ()) -> tuple[str, ...]:
+    """The ids of all components that there are; arguments and failures as in :func:`load_charts`."""
+    return tuple(load_charts(data, plugins)[0])

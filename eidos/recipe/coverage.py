@@ -76,7 +76,7 @@ def covered(store: Store) -> dict[str, Any]:
     ]
     urls = {source.citation(): source.url for layer in (store.base, *store.overlays) for source in layer.sources if source.url}
     tree = {"digest": store.digest, "catalog": fields, "layers": layers, "available": available_components(store)}
-    return {**tree, "urls": dict(sorted(urls.items()))}
+    return {**tree, "urls": dict(sorted(urls.items())), **({"plugins": list(store.plugins)} if store.plugins else {})}
 
 
 def available_components(store: Store) -> list[dict[str, str]]:

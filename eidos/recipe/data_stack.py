@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from typing import Any
 
+    from eidos.model.plugin import Plugin
+
 OVERLAYS = "overlays/"
 
 #: Files whose lists are joined, and the field that names an entry of each.
@@ -26,14 +28,15 @@ _JOINED = {"components.yaml": "id", "sources.yaml": "id", "machines.yaml": "", "
 
 
 class DataPart(Record):
-    """One place: its ``name`` as the user wrote it, and the bytes of its files by path below it."""
+    """One place: its ``name`` as the user wrote it, and the bytes of its files by path below it; ``below`` is the folder that has most."""
 
     name: str
     files: dict[str, bytes]
+    below: str = ""
 
     def shown(self, name: str) -> str:
         """A file of it, for people."""
-        return f"{self.name.rstrip('/')}/{name}"
+        return f"{self.name.rstrip('/')}/{'' if name.startswith('checks/') else self.below}{name}"
 
 
 def read_parts(paths: Sequence[str]) -> tuple[DataPart, ...]:
@@ -47,6 +50,17 @@ def read_parts(paths: Sequence[str]) -> tuple[DataPart, ...]:
                 f"{path}: one file replaces the built-in data and cannot be combined with others", "name folders, or only this file"
             )
     return tuple(DataPart(path, read_folder(path)) for path in paths)
+
+
+def parts_of_plugins(plugins: Sequence[Plugin]) -> tuple[DataPart, ...]:
+    """The recipe data and the checks of plug-ins, in order; those that have neither are left out."""
+    parts = []
+    for plugin in plugins:
+        files = plugin.folder("recipes")
+        files.update({name: content for name, content in plugin.files.items() if name.startswith("checks/")})
+        if files:
+            parts.append(DataPart(plugin.path, files, "recipes/"))
+    return tuple(parts)
 
 
 def part_of_keys(name: str, contents: Mapping[str, bytes]) -> DataPart:

@@ -59,6 +59,7 @@ def resolve(
         timestamp=store.timestamp(),
         version=__version__,
         digest=store.digest,
+        plugins=store.plugins,
         request=query,
         rules=tuple(f"{layer.name}: {layer.key}" for layer in layers),
         measurements=_readings(layers),

@@ -45,7 +45,8 @@ class Store(Record):
     """``overlays`` are in the order in which they are applied; ``digest`` identifies the data, bit for bit.
 
     ``cuda`` are branches of the driver, each with the CUDA version that it reports; ``check_data`` are the trees that checks are read from,
-    by path; ``newest`` is the date of the newest source, ``rules`` the tables of rules.yaml.
+    by path; ``newest`` is the date of the newest source, ``rules`` the tables of rules.yaml; ``plugins`` are names and digests of plug-ins
+    that were asked for, for recipes to name.
     """
 
     base: Layer
@@ -57,6 +58,7 @@ class Store(Record):
     check_data: Mapping[str, object] = {}
     newest: str = ""
     rules: Mapping[str, object] = {}
+    plugins: tuple[str, ...] = ()
 
     def matching(self, query: Query, more: tuple[Layer, ...] = ()) -> tuple[Layer, ...]:
         """The overlays that apply to ``query``, in order, what its machine brings, and ``more``.

@@ -17,10 +17,12 @@ from eidos.wording import did_you_mean
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from typing import Any
 
     from eidos.model.chart import Chart
+    from eidos.model.plugin import Plugin
+    from eidos.recipe.data_stack import DataPart
     from eidos.recipe.layer import Layer
     from eidos.recipe.store import Store
     from eidos.server.server_settings import Settings
@@ -30,6 +32,7 @@ class RecipeData(Record):
     """``allowed`` gives by field the only names that are answered for; a field that is not in it has no limits.
 
     ``chart_values`` gives what is known of a chart's values, by ``component/version``. ``paths`` of the host are not shown to clients.
+    ``plugins`` have templates of bundles.
     """
 
     store: Store
@@ -37,6 +40,7 @@ class RecipeData(Record):
     chart_values: Callable[[str], object]
     allowed: Mapping[str, tuple[str, ...]] = {}
     paths: tuple[str, ...] = ()
+    plugins: tuple[Plugin, ...] = ()
 
     def allowed_names(self, field: str) -> tuple[str, ...]:
         """The names of a field that a request may hold, without aliases; none when the catalog has no list of them."""
@@ -83,11 +87,14 @@ class RecipeData(Record):
         return tree
 
 
-def load_recipe_data(settings: Settings, origins: Mapping[str, str] = {}) -> RecipeData:
+def load_recipe_data(
+    settings: Settings, origins: Mapping[str, str] = {}, parts: Sequence[DataPart] | None = None, plugins: tuple[Plugin, ...] = ()
+) -> RecipeData:
     """Read everything; ``data`` of the settings is a folder of recipes laid over the shipped ones, or one file in their place.
 
-    Raises InvalidInput for a word of an allow-list that the catalog does not have, and what :func:`eidos.recipe.store.open_store` raises;
-    ``origins`` names in messages where an allow-list comes from, by its flag.
+    ``parts`` is that folder where it was read already, such as from a registry; the data of ``plugins`` lies below it. Raises InvalidInput
+    for a word of an allow-list that the catalog does not have, and what :func:`eidos.recipe.store.open_store` raises; ``origins`` names in
+    messages where an allow-list comes from, by its flag.
     """
     data = settings.data
     allowed = {
@@ -99,24 +106,43 @@ def load_recipe_data(settings: Settings, origins: Mapping[str, str] = {}) -> Rec
     from eidos.bundle.node_tuning import SOURCES
     from eidos.files import resources
     from eidos.recipe.charts import load_charts
-    from eidos.recipe.store import open_store, shipped_store
+    from eidos.recipe.data_stack import parts_of_plugins, read_parts
+    from eidos.recipe.store import open_store, shipped_store, stack_store
 
-    store = shipped_store() if data is None else _without_folder(open_store(data), data)
-    charts, values = load_charts(None)
-    own: dict[str, object] = {}
-    if data is not None and os.path.isdir(data):
-        charts, get = load_charts(data)
-        files = resources.walk_files(os.path.join(data, "values"))
-        own = {name: get(name) for name in (path[: -len(".yaml")] for path, _ in files if path.endswith(".yaml"))}
+    if parts is None:
+        parts = read_parts([data]) if data is not None and os.path.isdir(data) else ()
+    of_plugins = parts_of_plugins(plugins)
+    if data is not None and not parts:
+        if of_plugins:
+            message = f"{data}: one file replaces the built-in data and cannot be combined with plug-ins"
+            raise InvalidInput(message, "name a folder")
+        store = open_store(data)
+    else:
+        store = stack_store((*of_plugins, *parts)) if of_plugins or parts else shipped_store()
+    paths = [path for place in (*(plugin.path for plugin in plugins), *([data] if data is not None else [])) for path in _names_of(place)]
+    store = replace(store, plugins=tuple(plugin.reference() for plugin in plugins))
+    if data is not None:
+        store = _without_folder(store, data)
+    charts, values = load_charts(None, plugins, parts)
+    own = {
+        name: values(name)
+        for part in (*of_plugins, *parts)
+        for name in (path[len(resources.VALUES_FOLDER) : -len(".yaml")] for path in part.files if path.endswith(".yaml"))
+        if f"{resources.VALUES_FOLDER}{name}.yaml" in part.files
+    }
     store.preload()
     resources.preload(SOURCES)
-    paths = () if data is None else tuple(dict.fromkeys((os.path.realpath(data), os.path.abspath(data), data)))
     names = {
         field: tuple(_canonical_name(store, field, word, origins.get(flag, flag)) for word in words)
         for (field, words), flag in zip(allowed.items(), ("allowed-os", "allowed-services", "allowed-gpus", "allowed-intents"))
         if words
     }
-    return RecipeData(store, charts, _safe_lookup(values, own), names, paths)
+    return RecipeData(store, charts, _safe_lookup(values, own), names, tuple(dict.fromkeys(paths)), plugins)
+
+
+def _names_of(place: str) -> tuple[str, ...]:
+    """The paths under which a folder may be named in a message."""
+    return (place,) if "://" in place else (os.path.realpath(place), os.path.abspath(place), place)
 
 
 def _without_folder(store: Store, data: str) -> Store:

@@ -193,6 +193,7 @@ class NodeWatch:
             readings=readings,
             unreadable=_count(lost),
             readable=_count(regained),
+            plugins=report.plugins,
         )
 
 

@@ -2,23 +2,42 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
+import io
 import json
 import os
 import re
 import subprocess
 import sys
+import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from eidos import collectors
+from eidos import collectors, formats
 from eidos.cli import main
+from eidos.cli.plugins import open_plugin
+from eidos.errors import IntegrityError, InvalidInput
+from eidos.manifest import AgentOptions, agent_manifests
+from eidos.manifest.agent_manifest import fact_choices
 from eidos.model.check_report import CheckReport
+from eidos.model.plugin import CARRIED_LIMIT, Plugin, carried_entries, digest_of, format_sums, read_carried, split_reference
+from eidos.model.recipe import Recipe
+from eidos.model.record import replace
 from eidos.model.snapshot import Snapshot
-from eidos.workflow import make_recipe
+from eidos.recipe.store import shipped_store
+from eidos.server.app import PATHS, App
+from eidos.server.rate_limiter import RateLimiter
+from eidos.server.recipe_data import load_recipe_data
+from eidos.server.request_metrics import ServerMetrics
+from eidos.server.static_content import static_representations
+from tests.support.in_process_server import FREE, Client
+from tests.support.program import environment
 
 PAGE = Path(__file__).parents[2] / "templates" / "help" / "plugins.md"
 
@@ -222,11 +241,158 @@ def test_what_a_collector_prints_is_lost(run: Run, tmp_path: Path) -> None:
     assert json.loads(done.stdout)["collectors"][0]["outcome"] == "ok" and done.stderr == b""
 
 
-def test_a_bundle_takes_data_and_templates_of_one_folder(run: Run) -> None:
+def test_a_bundle_takes_data_and_templates_of_several_plugins(run: Run) -> None:
+    """The last one wins, a flag wins over all, and recipe and statement name them."""
     write("acme/templates/gpu-operator/README.md", "# Ours\n")
-    write("recipe.json", json.dumps(make_recipe({"gpu": "h100", "service": "eks"}).to_tree()))
-    words = ("bundle", "-f", "recipe.json", "-b", "gpu-operator", "--plugin", "acme")
-    assert run(*words)[0] == 0
-    assert Path("bundle/gpu-operator/README.md").read_text() == "# Ours\n"
-    status, _, err = run(*words, "--templates", "acme/templates")
-    assert status == 2 and "omit --templates, or a plug-in" in err
+    write("acme/recipes/components.yaml", COMPONENT.replace("VERSION", "v1.0.0"))
+    write("other/templates/gpu-operator/README.md", "# Theirs\n")
+    write("other/recipes/components.yaml", COMPONENT.replace("VERSION", "v2.0.0"))
+    write("mine/gpu-operator/README.md", "# Mine\n")
+    query = ("recipe", "--gpu", "h100", "--service", "eks", "--with", "acme-agent", "-o", "recipe.json")
+    both = ("--plugin", "acme", "--plugin", "other")
+    assert run(*query, *both)[0] == 0
+    recipe = json.loads(Path("recipe.json").read_text())
+    names = recipe["metadata"]["plugins"].split()
+    assert [name.partition("@sha256:")[0] for name in names] == ["acme", "other"]
+    assert Recipe.from_tree(recipe, "x").to_tree()["metadata"] == recipe["metadata"]
+    assert [row["version"] for row in recipe["components"] if row["id"] == "acme-agent"] == ["v2.0.0"]
+    words = ("bundle", "-f", "recipe.json", "-b", "gpu-operator", "-b", "acme-agent", "--force")
+    for flags, readme in ((both, "# Theirs\n"), ((*both[2:], *both[:2]), "# Ours\n"), ((*both, "--templates", "mine"), "# Mine\n")):
+        assert run(*words, *flags)[0] == 0
+        assert Path("bundle/gpu-operator/README.md").read_text() == readme
+    build = json.loads(Path("bundle/attestations/statement.json").read_text())["predicate"]["buildDefinition"]
+    assert build["externalParameters"]["options"]["plugin"] == names
+    digests = {entry["name"]: entry["digest"]["sha256"] for entry in build["resolvedDependencies"]}
+    assert [digests[f"plugin/{name}"] for name in ("acme", "other")] == [name.rpartition(":")[2] for name in names]
+    assert run("verify", "bundle")[0] == 0
+
+
+COMPONENT = """\
+components:
+  - {id: acme-agent, title: Agent, chart: agent, repository: "https://charts.example.com", version: VERSION, namespace: acme}
+"""
+
+
+def plugin_of(files: dict[str, bytes], name: str = "acme") -> Plugin:
+    return Plugin(name, f"/{name}", digest_of(format_sums(files)), files)
+
+
+@given(
+    st.dictionaries(st.sampled_from(["collectors/os_a.py", "checks/a.yaml", "recipes/base.yaml", "templates/a/b"]), st.binary(max_size=2))
+)
+@settings(max_examples=25)
+def test_a_plugin_that_was_carried_is_what_was_sent_or_refused(files: dict[str, bytes]) -> None:
+    """Each entry removed, each with another byte, and another digest."""
+    plugin = plugin_of(files)
+    entries = carried_entries([plugin])
+    carried = read_carried("acme", plugin.digest, entries.__getitem__)
+    assert carried.reference() == plugin.reference()
+    assert carried.files == {name: content for name, content in files.items() if not name.startswith("templates/")}
+    for name, content in entries.items():
+        with pytest.raises(KeyError):
+            read_carried("acme", plugin.digest, {key: value for key, value in entries.items() if key != name}.__getitem__)
+        with pytest.raises(IntegrityError):
+            read_carried("acme", plugin.digest, {**entries, name: content + b"x"}.__getitem__)
+    with pytest.raises(IntegrityError):
+        read_carried("acme", "sha256:" + 64 * "0", entries.__getitem__)
+
+
+def test_what_cannot_be_carried() -> None:
+    with pytest.raises(InvalidInput, match="there is a plug-in 'acme' already"):
+        carried_entries([plugin_of({}), plugin_of({})])
+    with pytest.raises(InvalidInput, match="too many to send"):
+        carried_entries([plugin_of({"recipes/values/a/b.yaml": bytes(CARRIED_LIMIT)})])
+    assert carried_entries([plugin_of({"templates/a/b": bytes(CARRIED_LIMIT)})])
+    assert split_reference("acme@" + plugin_of({}).digest) == ("acme", plugin_of({}).digest)
+
+
+def test_names_of_folders_that_documents_cannot_have(run: Run) -> None:
+    for name in ("my plug-in", "acme@1", ".acme", "acm\u00e9"):
+        write(f"{name}/collectors/os_x.py", "")
+        status, _, err = run("snapshot", "--plugin", name)
+        assert status == 2 and "is not a name of a plug-in" in err and "hint: rename the folder" in err
+
+
+def test_what_a_part_of_a_host_lacks_is_not_known_to_be_missing(run: Run) -> None:
+    example()
+    os.unlink("host/etc/acme/asset")
+    for folder, outcome, reason in (("host", "failed", "not mounted here"), ("host/tmp", "skipped", "/etc/acme/asset does not exist")):
+        Path(folder).mkdir(exist_ok=True)
+        [row] = snapshot(run, "--plugin", "acme", "--only", "os.asset")["collectors"]
+        assert row["outcome"] == outcome and reason in row["reason"]
+
+
+def test_plugins_reach_the_nodes_of_a_fleet(pyz: Path, tmp_path: Path, run: Run) -> None:
+    """Over ssh and in a ConfigMap, from the program's memory; templates stay behind."""
+    example()
+    write("acme/templates/gpu-operator/README.md", "# Ours\n")
+    words = ["fleet", "--plugin", "acme", "--hosts", "n1", "--via", "env X={host}", "--only", "os.asset", "-t", "json", "-o", "out"]
+    variables = environment(EIDOS_ROOT=str(tmp_path / "host"), PATH=os.environ["PATH"])
+    done = subprocess.run([sys.executable, pyz, *words], capture_output=True, cwd=tmp_path, env=variables, check=False, timeout=120)
+    assert done.returncode == 0, done.stderr
+    tree = formats.from_text(Path("out/n1.yaml").read_text(), "n1")
+    assert tree["metadata"]["plugins"].startswith("acme@sha256:") and json.loads(done.stdout)["plugins"] == [tree["metadata"]["plugins"]]
+    assert tree["measurements"][0]["subtypes"][0]["data"] == {"password": "<withheld>", "rack": 0}
+    status, out, err = run("manifest", "agent", "--program", str(pyz), "--plugin", "acme", "--without", "os.sysctl", "-t", "json")
+    assert status == 0, err
+    items = {item["kind"]: item for item in json.loads(out)["items"]}
+    pod = items["Job"]["spec"]["template"]["spec"]
+    assert f"--plugin={tree['metadata']['plugins']}" in pod["containers"][0]["args"]
+    Path("agent.pyz").write_bytes(base64.b64decode(next(iter(items["ConfigMap"]["binaryData"].values()))))
+    with zipfile.ZipFile("agent.pyz") as archive:
+        names = [name.rpartition("plugins/acme/")[2] for name in archive.namelist() if name.startswith("plugins/")]
+    assert names == ["SHA256SUMS", "checks/acme.yaml", "collectors/os_asset.py"]
+    node = ["snapshot", "--plugin", tree["metadata"]["plugins"], "--only", "os.asset", "--root", "host", "-t", "json"]
+    done = subprocess.run([sys.executable, "agent.pyz", *node], capture_output=True, cwd=tmp_path, check=False, timeout=120)
+    assert json.loads(done.stdout)["measurements"] == tree["measurements"], done.stderr
+    status, _, err = run("snapshot", "--plugin", tree["metadata"]["plugins"], "--only", "os.asset")
+    assert status == 2 and "is not in this file of eidos" in err
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        (("manifest", "agent", "--delivery", "hostpath"), "--plugin cannot be used with --delivery hostpath"),
+        (("manifest", "agent", "--delivery", "image=registry.example.com/x:1"), "--plugin cannot be used with --delivery image"),
+        (("manifest", "server"), "--plugin is a flag of 'eidos manifest agent'"),
+    ],
+)
+def test_where_plugins_cannot_go(run: Run, words: tuple[str, ...], reason: str) -> None:
+    example()
+    status, _, err = run(*words, "--plugin", "acme")
+    assert status == 2 and reason in err
+
+
+def test_an_agent_skips_collectors_of_plugins_and_mounts_what_they_see() -> None:
+    options = AgentOptions(plugins=("acme@x",), plugin_collectors=("os.asset", "os.b"), program=b"x", without=("gpu", "os.b"))
+    job = agent_manifests(options)[-1]["spec"]["template"]["spec"]
+    [skip] = [word for word in job["containers"][0]["args"] if word.startswith("--skip=")]
+    assert "os.b" in skip.split(",") and "os.asset" not in skip
+    everything = tuple(name for name in fact_choices() if "." in name or name in ("gpu", "systemd"))
+    alone = agent_manifests(replace(options, without=everything, rights=("host-files",)))[-1]["spec"]["template"]["spec"]
+    assert {volume["name"] for volume in alone["volumes"]} >= {"proc", "sys", "etc", "usr", "boot", "var-lib"}
+
+
+def test_a_server_has_the_data_the_checks_and_the_templates_of_plugins(run: Run) -> None:
+    example()
+    write("other/templates/gpu-operator/README.md", "# Ours\n")
+    plugins = (open_plugin("acme"), open_plugin("other"))
+    settings = replace(FREE, workers=1)
+    data = load_recipe_data(settings, plugins=plugins)
+    for plugin in plugins:  # it was read once
+        Path(plugin.path).rename(f"{plugin.path}-gone")
+    static = static_representations(data, settings.max_body)
+    metrics = ServerMetrics(PATHS, rules=data.layer_names(), bundlers=tuple(data.charts))
+    ask = Client(App(settings, metrics, RateLimiter(settings, 1), data, static))
+    names = [plugin.reference() for plugin in plugins]
+    catalog = json.loads(ask.get("/v1/catalog").body)
+    recipe = json.loads(ask.get("/v1/recipe?gpu=h100&service=eks").body)
+    assert catalog["plugins"] == names and recipe["metadata"]["plugins"].split() == names
+    assert catalog["digest"] == recipe["metadata"]["recipe-data"] != shipped_store().digest
+    body = json.dumps({"measurements": [{"type": "OS", "subtypes": [{"subtype": "asset", "data": {"rack": 0}}]}]}).encode()
+    report = json.loads(ask.post("/v1/check", body).body)
+    assert report["metadata"]["plugins"].split() == names
+    assert [finding["status"] for finding in report["findings"] if finding["id"] == "acme-no-rack"] == ["fail"]
+    archive = ask.post("/v1/bundle?bundlers=gpu-operator&archive=zip", json.dumps(recipe).encode()).body
+    with zipfile.ZipFile(io.BytesIO(archive)) as bundle:
+        assert bundle.read("bundle/gpu-operator/README.md") == b"# Ours\n"

@@ -11,12 +11,14 @@ import pytest
 import eidos
 from eidos.errors import InvalidInput
 from eidos.model.query import Query
+from eidos.recipe import lint as lint_package
 from eidos.recipe.data_stack import DataPart, lay_over, part_of_keys, places
-from eidos.recipe.lint import lint_stack
+from eidos.recipe.lint import changes_shipped_recipes, lint_stack
 from eidos.recipe.resolver import resolve
 from eidos.recipe.store import open_store, shipped_store, stack_store
 from tests.fakes.apiserver import ApiServer
 from tests.support.program import eidos as run
+from tests.support.shipped import shipped_trees
 
 SWAP = "/proc/sys/vm/swappiness"
 
@@ -180,3 +182,48 @@ def test_lint_of_overlays_tries_what_they_take_part_in_and_no_more() -> None:
     own = {"overlays/5/mine.yaml", "overlays/6/mine.yaml"}
     assert merged
     assert all(own & {layer.name for layer in each.layers} for each in merged)
+
+
+OWN_COMPONENT = b"components: [{id: mine, title: Mine, chart: x, repository: 'https://x.example.com', version: 1.0.0, namespace: x}]"
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "expected"),
+    [
+        ("checks/mine.yaml", b"checks: []", False),
+        ("overlays/mine.json", b"{}", False),
+        ("components.yml", OWN_COMPONENT, False),
+        ("components.yaml", OWN_COMPONENT.replace(b"mine", b"gpu-operator"), True),
+        ("components.yaml", OWN_COMPONENT + b"\nothers: []", True),
+        ("components.yaml", b"components: [", True),
+        ("sources.yaml", b"sources: [{id: mine}]", False),
+        ("sources.yaml", b"sources: 1", False),
+        ("values/mine/1.0.0.yaml", b"{}", False),
+        ("values/gpu-operator/v1.yaml", b"{}", True),
+        ("images/mine.yaml", b"{}", False),
+        ("images/gpu-operator.yaml", b"{}", True),
+        ("base.yaml", b"{}", True),
+        ("rules.yaml", b"{}", True),
+        ("machines.yaml", b"{}", True),
+        ("catalog.yaml", b"{}", True),
+    ],
+)
+def test_which_files_may_change_the_shipped_recipes(name: str, content: bytes, expected: bool) -> None:
+    assert changes_shipped_recipes([DataPart("mine", {name: content})], shipped_trees()) is expected
+
+
+@pytest.mark.slow
+def test_lint_of_what_is_new_finds_what_lint_of_all_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Errors in each kind of file that changes no shipped recipe, those between layers among them."""
+    files = {
+        "components.yaml": OWN_COMPONENT.replace(b"namespace: x", b"namespace: x, depends: [none]"),
+        "sources.yaml": b"sources: [{id: mine, document: Mine, version: '1', date: '2999-01-01', url: 'https://example.com'}]",
+        "values/mine/1.0.0.yaml": b"a: {b: 1}",
+        "checks/mine.yaml": b"checks: [{id: x}]",
+        "overlays/one.yaml": b"key: {gpu: h100}\ncomponents: [{id: mine, values: {c: 1}}, {id: gpu-operator, version: v25.10.1}]",
+        "overlays/two.yaml": b"key: {service: eks}\nmeasurements: [{type: GPU, subtypes: [{subtype: smi, data: {driver: 470.1}}]}]",
+    }
+    found = lint_stack([DataPart("mine", files)])
+    monkeypatch.setattr(lint_package, "changes_shipped_recipes", lambda parts, below: True)
+    assert found == lint_stack([DataPart("mine", files)])
+    assert len({issue.rule for issue in found}) > 4, found

@@ -33,7 +33,7 @@ from eidos.recipe.lint.reading_paths import path_issues
 from eidos.recipe.lint.rule_tables import shipped_rules
 from eidos.recipe.lint.setting_values import clash_issues, huge_page_issues, order_issues
 from eidos.recipe.lint.support_tables import ended_charts, floor_issues, table_issues
-from eidos.recipe.store import shipped_store
+from eidos.recipe.store import SOURCES, shipped_store
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -74,9 +74,7 @@ def lint_stack(parts: Sequence[DataPart], today: str = "") -> list[LintIssue]:
     below, syntax_issues = _shipped_trees()
     data = read_stack(parts, below, today)
     values = [issue for part in parts for issue in values_file_issues(part.files, data.store.charts)]
-    # A file of another kind may change every recipe.
-    own = all(canonical(name).startswith(OVERLAYS) for part in parts for name in part.files)
-    issues = _all(data, [*syntax_issues, *values], today=today, own=own)
+    issues = _all(data, [*syntax_issues, *values], today=today, own=not changes_shipped_recipes(parts, below))
     paths = places(parts, below)
     texts = {paths[number][name]: content for number, part in enumerate(parts) for name, content in part.files.items()}
 
@@ -84,6 +82,40 @@ def lint_stack(parts: Sequence[DataPart], today: str = "") -> list[LintIssue]:
         return texts[name].decode(errors="replace") if name in texts else _shipped_text(name)
 
     return with_lines(issues, load_text)
+
+
+def changes_shipped_recipes(parts: Sequence[DataPart], below: Mapping[str, object]) -> bool:
+    """Whether a recipe of the shipped layers alone may become another: then all are checked again, which takes seconds.
+
+    Checks, overlays, and components and sources with new ids do not, nor the charts of such components; a file that cannot be read may.
+    """
+    components = _ids(below.get(COMPONENTS), "components")
+    for part in parts:
+        for name, content in part.files.items():
+            path = canonical(name)
+            folder, _, rest = path.partition("/")
+            if path.startswith((OVERLAYS, "checks/")):
+                continue
+            if path in (COMPONENTS, SOURCES):
+                field = path.partition(".")[0]
+                try:
+                    tree = formats.from_text(content, name, LIMIT)
+                except InvalidData:
+                    return True
+                if not isinstance(tree, dict) or set(tree) != {field} or _ids(tree, field) & _ids(below.get(path), field):
+                    return True
+            elif (
+                f"{folder}/" not in (resources.VALUES_FOLDER, resources.IMAGES_FOLDER)
+                or rest.partition("/")[0].partition(".yaml")[0] in components
+            ):
+                return True
+    return False
+
+
+def _ids(tree: object, field: str) -> set[object]:
+    """The ids of the entries in a file."""
+    rows = tree.get(field) if isinstance(tree, dict) else None
+    return {row["id"] for row in rows if isinstance(row, dict) and isinstance(row.get("id"), str)} if isinstance(rows, list) else set()
 
 
 def lint_document(content: bytes | str, name: str, today: str = "") -> list[LintIssue]:

@@ -39,7 +39,7 @@ def post_bundle(call: HandlerCall) -> HandlerResult:
     check_allowed(recipe.request, {}, data)
     deadline = context.deadline
     deadline.check()
-    options = BundleOptions(components=None if components is None else tuple(components), parallel=False)
+    options = BundleOptions(components=None if components is None else tuple(components), plugins=data.plugins, parallel=False)
     chart_data = (dict(data.charts), data.chart_values)
     try:
         with context.span.start_child("build"):
