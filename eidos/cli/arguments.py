@@ -20,6 +20,17 @@ if TYPE_CHECKING:
     from eidos.cli.options import Operand, Option, Verb
 
 
+#: A verb whose output another one reads, both as (first, second): how to write that. ``{}`` is the flag of the first.
+PIPELINES = {
+    ("recipe", "bundle"): "eidos recipe {} | eidos bundle -f -",
+    ("recipe", "check"): "eidos recipe {} | eidos check -r -",
+    ("recipe", "evidence"): "eidos recipe {} | eidos evidence -r - -o FILE",
+    ("snapshot", "recipe"): "eidos snapshot {} | eidos recipe -f -",
+    ("snapshot", "check"): "eidos snapshot {} | eidos check -f -",
+    ("snapshot", "bundle"): "eidos snapshot {} | eidos recipe -f - | eidos bundle -f -",
+}
+
+
 class ParsedArguments(Record):
     """A command line, sorted: the text of each option's values in order, and the operands.
 
@@ -76,10 +87,8 @@ def check_arguments(arguments: ParsedArguments, verb: Verb) -> None:
     """Raise InvalidInput for the first mistake in a command line of ``verb``, the values of its flags aside."""
     if arguments.unknown:
         name, valid = arguments.unknown[0], [option.flag for option in verb.options]
-        raise InvalidInput(
-            f"eidos {verb.name}: unknown flag {name!r}",
-            did_you_mean(name, valid, f"run 'eidos {verb.name} --help' for its flags"),
-        )
+        hint = _flag_of_other_verb(name, verb) or did_you_mean(name, valid, f"run 'eidos {verb.name} --help' for its flags")
+        raise InvalidInput(f"eidos {verb.name}: unknown flag {name!r}", hint)
     if arguments.incomplete:
         from eidos.wording import list_words
 
@@ -99,6 +108,27 @@ def check_arguments(arguments: ParsedArguments, verb: Verb) -> None:
             from eidos.wording import list_words
 
             raise InvalidInput(f"eidos {verb.name} needs a {operand.name}: {list_words(operand.valid_values()) or operand.help}")
+
+
+def _flag_of_other_verb(name: str, verb: Verb) -> str | None:
+    """Where a flag belongs that this verb does not have, and how to use it there; None for a flag that no verb has, or a slip.
+
+    The verb that writes what this one reads comes first. It imports all verbs, which only a mistake costs.
+    """
+    if any(option.flag.startswith(name) or name.startswith(option.flag) for option in verb.options):
+        return None  # --host for --hosts
+    from eidos.cli.commands import load_verbs
+    from eidos.wording import list_words
+
+    owners = {other.name: option for other in load_verbs() for option in other.options if option.flag == name}
+    if not owners or verb.name in owners:
+        return None
+    first = next((first for first, second in PIPELINES if second == verb.name and first in owners), "")
+    names = [f"'eidos {owner}'" for owner in owners if owner != first]
+    if not first:
+        return f"use it with {list_words(names)}"
+    flag = f"{name} {owners[first].metavar}" if owners[first].metavar else name
+    return f"it is a flag of 'eidos {first}': run '{PIPELINES[first, verb.name].replace('{}', flag)}'"
 
 
 def _check_operand(operand: Operand, value: str, verb: Verb) -> None:

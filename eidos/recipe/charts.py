@@ -114,8 +114,8 @@ def load_charts(
     """The charts by id, and what gives the tree of a chart's values by its path below ``values/`` (None: unknown).
 
     ``data`` is a folder whose ``components.yaml`` adds entries and whose ``values/`` and ``images/`` add what is known of charts; ``parts``
-    are places that were read already, in order, below it; ``plugins`` have some, too. Raises NotFound if the folder does not exist, and InvalidData for a malformed
-    file.
+    are places that were read already, in order, below it, and ``plugins`` may have some, below these. Raises NotFound if the folder does
+    not exist, and InvalidData for a malformed file.
     """
     charts, rules = read_charts(resources.load_recipe_file(NAME), NAME), resources.load_recipe_file(RULES)
     if data is not None and not os.path.isdir(data):

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eidos.cli.arguments import check_arguments, parse_arguments, split_verb
+from eidos.cli.arguments import PIPELINES, check_arguments, parse_arguments, split_verb
 from eidos.cli.commands import load_verbs
 from eidos.cli.options import GLOBAL_OPTIONS, HELP, LOGGING, OUTPUT, Operand, Option, Verb, parse_timeout
 from eidos.cli.user_config import UserConfig, config_path, resolve_options
@@ -122,6 +122,36 @@ def test_two_dashes_end_the_flags() -> None:
 )
 def test_a_mistake_in_a_command_line_is_named(words: list[str], message: str) -> None:
     assert message in fault(*words)
+
+
+def test_a_flag_of_another_command_is_named_with_it() -> None:
+    """Every flag that a command lacks and another has, but for slips; a pipeline where one command reads what the other writes."""
+    verbs = {verb.name: verb for verb in load_verbs()}
+    owners: dict[str, list[str]] = {}
+    for verb in verbs.values():
+        for option in verb.options:
+            owners.setdefault(option.flag, []).append(verb.name)
+    for verb in (verbs[name] for name in dict.fromkeys([*(second for _, second in PIPELINES), "serve"])):
+        own = {option.flag for option in verb.options}
+        for flag, names in owners.items():
+            if flag in own or any(flag.startswith(other) or other.startswith(flag) for other in own):
+                continue
+            with pytest.raises(InvalidInput, match="unknown flag") as caught:
+                check_arguments(parse_arguments([flag], verb.options), verb)
+            hint = caught.value.hint or ""
+            assert hint.startswith(("it is a flag of 'eidos ", "use it with 'eidos ")) and any(
+                f"'eidos {name}'" in hint for name in names
+            ), (verb.name, flag, hint)
+            writers = [first for first, second in PIPELINES if second == verb.name and first in names]
+            assert not writers or (f"run 'eidos {writers[0]} {flag}" in hint and f"| eidos {verb.name} " in hint), (verb.name, flag, hint)
+    for (first, second), text in PIPELINES.items():
+        for words in (part.split() for part in text.split(" | ")):
+            assert words[0] == "eidos" and words[1] in verbs
+            assert {word for word in words if word.startswith("-") and word != "-"} <= {f"-{o.short}" for o in verbs[words[1]].options}
+        assert text.split()[1] == first and f"eidos {second} " in text
+    with pytest.raises(InvalidInput) as caught:
+        check_arguments(parse_arguments(["--host", "x"], verbs["fleet"].options), verbs["fleet"])
+    assert caught.value.hint == "did you mean '--hosts'?"
 
 
 def test_flags_before_the_verb() -> None:
