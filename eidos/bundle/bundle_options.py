@@ -48,9 +48,9 @@ class BundleOptions(Record):
     have GPUs, "system" nodes run everything else. ``templates`` is a folder to lay over the shipped templates, ``data`` one of recipes,
     whose ``components.yaml`` adds components and whose ``values/`` describes their charts; ``plugins`` have such folders, too, which
     lie below these, in order; ``charts`` is a folder of charts that the bundle carries, ``images`` one of container images. ``node_agent``
-    adds a DaemonSet that brings the settings of the host. ``deployer`` is the form in which the bundle reaches a cluster, a folder of ``templates/deployers`` or its own
-    scripts with helm; ``repo``, ``path`` and ``revision`` are where it will be in git. ``existing`` is a snapshot of the cluster that the
-    bundle is for: what runs there already decides which components are made, and how.
+    adds a DaemonSet that brings the settings of the host. ``deployer`` is the form in which the bundle reaches a cluster, a folder of
+    ``templates/deployers`` or its own scripts with helm; ``repo``, ``path`` and ``revision`` are where it will be in git. ``existing`` is
+    a snapshot of the cluster that the bundle is for: what runs there already decides which components are made, and how.
 
     With ``fail_fast`` the first failure of a component is raised; else it is reported, and the others are made. ``parallel`` makes
     components at the same time; None does so where threads of the interpreter run at the same time. Where they take turns (the GIL), they
