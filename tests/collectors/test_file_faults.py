@@ -109,7 +109,7 @@ def run(collector: str, root: Path) -> tuple[list[Subtype | Gap], EidosError | N
 
 
 #: A folder among their files is one more folder.
-FOLDERS_OF_FOLDERS = ("os.sysctl", "os.kubelet", "os.runtime")
+FOLDERS_OF_FOLDERS = {"os.sysctl": "*", "os.kubelet": "*.d", "os.runtime": "*.d"}
 
 
 def faulty_trees(collector: str, copy: Path) -> Iterator[tuple[Path, str, bool]]:
@@ -127,7 +127,7 @@ def faulty_trees(collector: str, copy: Path) -> Iterator[tuple[Path, str, bool]]
             is_read = run(collector, copy)[0] != good[0]
             path.write_bytes(content)
             for fault, is_unreadable in (FAULTS if is_read else {}).items():
-                if fault is folder and collector in FOLDERS_OF_FOLDERS and path.parent.name.endswith(".d"):
+                if fault is folder and path.parent.match(FOLDERS_OF_FOLDERS.get(collector, "-")):
                     continue
                 fault(path)
                 yield (
