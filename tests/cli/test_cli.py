@@ -24,7 +24,7 @@ from eidos.cli.help import TOPICS
 from eidos.collectors import collector_choices, select_collectors
 from eidos.files import resources
 from eidos.files.resources import data_digest
-from tests.support.program import PROGRAM, ROOT, Result, eidos, environment
+from tests.support.program import PROGRAM, ROOT, Result, command_line, eidos, environment
 from tests.support.waiting import AMPLE_S
 
 Bus = Path
@@ -112,29 +112,29 @@ def test_the_overview(words: list[str]) -> None:
 
 
 @pytest.mark.parametrize("verb", COMMANDS)
-def test_help_of_each_verb(verb: str) -> None:
-    result = eidos(verb, "--help")
+def test_help_of_each_verb(verb: str, capfd: pytest.CaptureFixture[str]) -> None:
+    result = command_line(capfd)(verb, "--help")
     assert (result.status, result.err) == (0, "")
     assert result.out.startswith(f"Usage: eidos {verb}")
     assert "\nExamples:\n" in result.out
-    assert result == eidos(verb, "--no-such-flag", "-h")
-    explained = eidos("help", verb)
-    assert explained == eidos("--help", verb)
+    assert result == command_line(capfd)(verb, "--no-such-flag", "-h")
+    explained = command_line(capfd)("help", verb)
+    assert explained == command_line(capfd)("--help", verb)
     assert explained.out == result.out + (f"\n{resources.read_text(f'templates/help/{verb}.md')}" if verb in TOPICS else "")
 
 
 @pytest.mark.parametrize("topic", TOPICS)
-def test_help_shows_each_page_of_the_manual(topic: str) -> None:
+def test_help_shows_each_page_of_the_manual(topic: str, capfd: pytest.CaptureFixture[str]) -> None:
     """Word for word the Markdown file, readable on any terminal, with a title and nothing unfinished."""
     page = resources.read_text(f"templates/help/{topic}.md")
-    result = eidos("help", topic)
+    result = command_line(capfd)("help", topic)
     assert (result.status, result.err) == (0, "")
     assert result.out.endswith(page)
     assert page.startswith("# ")
     assert page.isascii()
     prose = re.sub(r"^```.*?^```$", "", page, flags=re.MULTILINE | re.DOTALL)
     assert max(len(line) for line in prose.splitlines() if not line.startswith("|")) <= 80
-    assert re.search(rf"^  {topic} +\S", eidos("help").out.partition("\nManual ")[2], re.MULTILINE)
+    assert re.search(rf"^  {topic} +\S", command_line(capfd)("help").out.partition("\nManual ")[2], re.MULTILINE)
 
 
 def test_every_page_of_the_manual_is_a_topic() -> None:

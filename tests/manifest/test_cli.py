@@ -18,7 +18,7 @@ from eidos.errors import InvalidInput
 from eidos.manifest import AgentOptions, ServerOptions, agent_manifests, server_manifests
 from tests.support.effort import examples
 from tests.support.manifests import PROGRAM, archive
-from tests.support.program import CHECKOUT, eidos
+from tests.support.program import command_line, eidos
 
 HOSTPATH = "--delivery=hostpath"
 
@@ -121,8 +121,8 @@ REFUSED: dict[str, tuple[str, str]] = {
 
 
 @pytest.mark.parametrize("arguments", REFUSED)
-def test_what_is_refused_is_named(arguments: str) -> None:
-    done = eidos(*arguments.split(" "), program=CHECKOUT)
+def test_what_is_refused_is_named(arguments: str, capfd: pytest.CaptureFixture[str]) -> None:
+    done = command_line(capfd)(*arguments.split(" "))
     message, hint = REFUSED[arguments]
     assert done.status == (1 if "/nonexistent/x.yaml" in arguments else 2) and done.out == "", done.err
     first, *rest = done.err.splitlines()
