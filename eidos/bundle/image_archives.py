@@ -71,7 +71,7 @@ def collect_images(folder: str, needed: Iterable[NeededImage], registry: str) ->
                 found.descriptor, annotations={CONTAINERD_NAME: _node_name(image.pulled), REF_NAME: image.pulled}
             )
             blobs.update({f"{IMAGE_BLOBS}{hex}": file for hex, file in found.files.items()})
-            pairs += [digest.partition(":")[2], path_in_registry(image)]
+            pairs.append(f"{digest.partition(':')[2]} {path_in_registry(image)}")
         unused = sorted(source.unused())
     except OSError as fault:
         raise Unavailable(f"--images: {fault.filename or folder}: {os_error_reason(fault)}") from fault

@@ -24,7 +24,7 @@ recipe does not have, a field that its query leaves open, an option that was not
 ``values.PATH``              the component's values, for its other files
 ``node-selector.X`` ``toleration.X``  of accelerated and system nodes, when they are set
 ``registry``                 the mirror, when there is one; ``charts.note`` what is said of charts that the bundle carries
-``images.note``              what is said of images that it carries; ``images.pairs`` digest and path in a registry of each, by turns,
+``images.note``              what is said of images that it carries; ``images.pairs`` digest and path in a registry of each,
                              ``images.registry`` the mirror from which the values pull them, which may be empty
 ===========================  =====================================================================
 """

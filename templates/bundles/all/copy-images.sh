@@ -20,7 +20,7 @@ work=$(mktemp -d) || exit 1
 trap 'rm -rf "$work"' EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM HUP
-pairs() { printf '%s %s\n' @{images.pairs}; }
+pairs() { printf '%s\n' @{images.pairs}; }
 # skopeo reads manifests of Docker only from a folder of the kind dir:, with manifest.json for the image and HEX.manifest.json for its parts.
 mkdir "$work/dir"
 echo 'Directory Transport Version: 1.1' >"$work/dir/version"
