@@ -86,6 +86,10 @@ def run(values: Values) -> int:
     if text is None and layout is None:
         raise InvalidInput("eidos pull needs a reference", "add oci://HOST/REPOSITORY:TAG, or --layout PATH")
     reference = parse_reference(text) if text is not None else None
+    output = values["output"] or ""
+    if document_locations.is_remote(output) or document_locations.is_in_object_store(output):
+        shown = document_locations.display_location(output)
+        raise InvalidInput(f"--output: {shown}: pull writes files and folders", "pull into a file, and pass that to the next command")
     with _open_artifact(reference.target if reference else "", layout, text, values) as (store, artifact):
         output = _write(store, artifact, values)
     if output != document_locations.STDOUT:

@@ -43,13 +43,13 @@ def proxy_from_environment(scheme: str, host: str, port: int, environ: Mapping[s
 
 def check_proxy_url(text: str, subject: str) -> str:
     """The URL of a proxy without its path, maybe with a password. Raises InvalidInput for SOCKS, InvalidData for anything else."""
-    parts = parse_base_url(text, subject, ("http", "https", "socks5", "socks5h"))
+    parts = parse_base_url(text, subject, ("http", "https", "socks5", "socks5h"), "http://proxy.example.com:3128")
     if parts.scheme.startswith("socks"):
         raise InvalidInput(f"{subject}: {parts.scheme} is not supported", "use a proxy that speaks http or https")
     return f"{parts.scheme}://{parts.netloc}"
 
 
-def parse_base_url(text: str, subject: str, schemes: tuple[str, ...]) -> Any:
+def parse_base_url(text: str, subject: str, schemes: tuple[str, ...], example: str = "https://api.example.com:6443") -> Any:
     """The parts of the URL of a server, as urlsplit gives them; messages do not show it, because it may hold a password."""
     from urllib.parse import urlsplit
 
@@ -62,7 +62,7 @@ def parse_base_url(text: str, subject: str, schemes: tuple[str, ...]) -> Any:
     except ValueError:
         is_complete = False
     if not is_complete or not text.isascii() or not text.isprintable() or " " in text:
-        raise InvalidData(f"{subject} is not a valid URL", "write it like https://api.example.com:6443")
+        raise InvalidData(f"{subject} is not a valid URL", f"write it like {example}")
     return url
 
 
@@ -141,6 +141,8 @@ class ProxyTunnel:
 
     def connect(self, server: Url, context: ssl.SSLContext | None, name: str, deadline: float) -> Any:
         """A connection to ``server``, with TLS if there is a ``context``; raises OSErrors, as ``http_wire.client.open_connection`` does."""
+        from http.client import HTTPException
+
         try:
             sock = client.open_connection(self.host, self.port, deadline, client.wrap_socket_tls if self.scheme == "https" else None)
         except OSError as fault:
@@ -149,7 +151,12 @@ class ProxyTunnel:
             if context is None:
                 return sock
             deadline_socket = client.DeadlineSocket(sock, deadline)
-            self._connect(server, deadline_socket)
+            try:
+                self._connect(server, deadline_socket)
+            except ProxyRefused:
+                raise
+            except (OSError, HTTPException, ValueError) as fault:
+                raise ProxyRefused(client.translate_error(f"the proxy {self.name}", fault)) from fault
             if self.scheme == "https":
                 return TlsInTls(sock, deadline_socket, context, name)
             sock.settimeout(client.seconds_left(deadline))
@@ -167,11 +174,9 @@ class ProxyTunnel:
         response = http.client.HTTPResponse(deadline_socket, method="CONNECT")  # type: ignore[arg-type]  # of a socket it uses makefile() alone
         response.begin()
         if not 200 <= response.status < 300:
-            hint = (
-                "add a username and a password to its URL"
-                if response.status == 407
-                else "list hosts to reach without the proxy in NO_PROXY"
-            )
+            hint = "list hosts to reach without the proxy in NO_PROXY"
+            if response.status == 407:
+                hint = "check the username and the password in its URL" if self.auth_headers else "add a username and a password to its URL"
             message = f"the proxy {self.name} cannot connect to {to}: status {response.status}"
             raise ProxyRefused(client.RequestError(message, hint, is_transient=response.status >= 500))
 

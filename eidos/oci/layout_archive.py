@@ -47,6 +47,9 @@ def create_layout(path: str) -> Iterator[ImageLayout]:
 
     An archive is written at the end, and only if nothing was raised; a new folder is removed then. Raises InvalidInput, Unavailable.
     """
+    if "://" in path or path.endswith((".tar.gz", ".tgz", ".zip")):
+        why = "not a path" if "://" in path else "an archive of an image layout is not compressed"
+        raise InvalidInput(f"--layout: {path!r}: {why}", "name a folder, or an archive like layout.tar")
     if not path.endswith(".tar"):
         is_new = not os.path.lexists(path)
         layout = ImageLayout(path, path)

@@ -156,7 +156,7 @@ def _claimed_key(kind: str, signature: bytes, path: str) -> tuple[str, str]:
     if kind == _NAMES[OPENSSL]:
         from eidos.sign.openssl_signature import parse_sigstore_bundle
 
-        digest = parse_sigstore_bundle(signature, path).key_digest.hex()
+        digest = parse_sigstore_bundle(signature, "its content").key_digest.hex()
         return f"sha256:{digest}", digest
     return "", ""
 
@@ -177,7 +177,7 @@ def _verify(path: str, key: Key, shown: str, signature: bytes, statement: bytes,
         else:
             from eidos.sign.openssl_signature import parse_sigstore_bundle, verify_with_openssl
 
-            verify_with_openssl(key.data, statement, parse_sigstore_bundle(signature, path), deadline)
+            verify_with_openssl(key.data, statement, parse_sigstore_bundle(signature, "its content"), deadline)
     except IntegrityError as fault:
         return SignatureResult(path, INVALID, shown, key.name, why=fault.message)
     return SignatureResult(path, VALID, shown, key.name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import ssl
 import threading
 import time
@@ -21,7 +22,7 @@ from eidos.kube.cluster_config import load_cluster
 from tests.bench.kube import LEAST, LIMIT, OVER, PAGE, measured
 from tests.fakes.apiserver import ApiServer
 from tests.fakes.pods import pod
-from tests.fakes.proxy import Proxy
+from tests.fakes.proxy import Listener, Proxy
 from tests.support.waiting import AMPLE_S, until
 
 TYPE_CHECKING = False
@@ -276,9 +277,21 @@ def test_a_proxy_that_leads_nowhere(connect: Connect) -> None:
         ) as caught:
             connect(cluster={"proxy-url": f"http://me:secret@127.0.0.1:{proxy.port}"}).get("/version")
         assert "secret" not in caught.value.message
+        assert caught.value.hint == "check the username and the password in its URL"
         assert len(proxy.requests) == 1
     with pytest.raises(KubeError, match=f"the proxy http://127.0.0.1:{proxy.port}: connection refused"):
         connect(cluster={"proxy-url": f"http://me:secret@127.0.0.1:{proxy.port}"}).get("/version")
+
+
+def test_a_proxy_that_is_none_is_blamed_itself(connect: Connect) -> None:
+    class NoProxy(Listener):
+        def serve(self, sock: socket.socket) -> None:
+            sock.sendall(b"SSH-2.0-OpenSSH_9.2\r\n")
+            sock.recv(1 << 16)
+            sock.close()
+
+    with NoProxy() as listener, pytest.raises(KubeError, match=f"the proxy http://127.0.0.1:{listener.port}: response is not HTTP"):
+        connect(cluster={"proxy-url": f"http://127.0.0.1:{listener.port}"}).get("/version")
 
 
 # ---- lists ----

@@ -304,6 +304,11 @@ def test_what_is_wrong_with_a_command_line(run: Run, bundle: Path, tmp_path: Pat
         (("pull", "--layout", "made"), 2, "made: no index.json"),
         (("snapshot", "-o", "@@/a:v1"), 2, "this command writes to files"),
         (("push", "made", "--layout", "made/README.md/lay"), 1, "hint: use a path whose parents are all folders"),
+        (("push", "made", "--layout", "lay.tar.gz"), 2, "'lay.tar.gz': an archive of an image layout is not compressed"),
+        (("push", "made", "--layout", "https://example.com/x?a=b"), 2, "--layout: 'https://example.com/x?<withheld>': not a path"),
+        (("pull", "@@/absent:v1", "-o", "https://example.com/x?a=b"), 2, "--output: https://example.com: pull writes files and folders"),
+        (("pull", "@@/absent:v1", "-o", "@url"), 2, "--output: @url: pull writes files and folders"),
+        (("pull", "@@/absent:v1", "-o", "cm://a/b"), 2, "--output: cm://a/b: pull writes files and folders"),
     ):
         result = run(*words)
         assert (result[0], message in result[2]) == (status, True), (words, result)
