@@ -46,13 +46,13 @@ def files_with(*ids: str, **options: Any) -> dict[str, bytes]:
 
 
 def test_what_sites_run_is_in_the_catalog() -> None:
-    wanted = """
+    expected = """
         gke-nccl-tcpxo gke-nccl-tcpx gke-nccl-gib gke-nccl-gib-arm64 gcp-driver-installer aws-net-dra aws-dranet dranet nfd skyhook-operator
         node-problem-detector nvsentinel prometheus-operator-crds ephemeral-storage-metrics kueue lws grove jobset kubeflow-trainer
         mpi-operator slurm-operator-crds slurm-operator slurm dynamo-platform nim-operator kserve-crd kserve gateway-api
         gateway-api-inference-extension dcgm-exporter topograph cluster-autoscaler karpenter
     """
-    assert set(wanted.split()) <= set(CHARTS)
+    assert set(expected.split()) <= set(CHARTS)
 
 
 def test_every_entry_says_what_it_is_and_where_that_is_from() -> None:

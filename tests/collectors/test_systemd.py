@@ -40,7 +40,7 @@ CRIO = {
     "LoadError": Variant(("(ss)", ("org.freedesktop.systemd1.NoSuchUnit", "Unit crio.service not found."))),
 }
 OBJECTS = {unit_object_path("containerd.service"): CONTAINERD, unit_object_path("crio.service"): CRIO}
-WANTED = [
+EXPECTED = [
     Subtype(
         "containerd.service",
         {
@@ -61,8 +61,8 @@ def ask(root: Path, units: tuple[str, ...] = UNITS, *, volatile: bool = False, s
 
 def test_every_unit_is_a_subtype_and_one_that_is_not_there_says_so(tmp_path: Path) -> None:
     with fake_bus(tmp_path / SYSTEM_BUS[1:], OBJECTS, signals=True):
-        assert ask(tmp_path) == WANTED
-        assert ask(tmp_path, ("crio.service", "crio.service")) == WANTED[2:]
+        assert ask(tmp_path) == EXPECTED
+        assert ask(tmp_path, ("crio.service", "crio.service")) == EXPECTED[2:]
         assert ask(tmp_path, ()) == []
 
 
@@ -70,9 +70,9 @@ def test_volatile_properties_stand_apart_and_only_when_they_are_wanted(tmp_path:
     with fake_bus(tmp_path / SYSTEM_BUS[1:], OBJECTS):
         parts = ask(tmp_path, UNITS[:1], volatile=True)
     assert parts == [
-        WANTED[0],
+        EXPECTED[0],
         Subtype("containerd.service.volatile", {"CPUUsageNSec": 51207000, "StatusText": "serving https://<withheld>@example.com"}),
-        WANTED[1],
+        EXPECTED[1],
         Gap(SECRET, "containerd.service StatusText", "a secret"),
     ]
 
@@ -86,7 +86,7 @@ def test_the_private_socket_comes_first(tmp_path: Path) -> None:
 @pytest.mark.parametrize("fault", GREETINGS)
 def test_a_private_socket_that_does_not_let_us_in_leaves_time_for_the_system_bus(tmp_path: Path, fault: str) -> None:
     with fake_bus(tmp_path / SYSTEM_BUS[1:], OBJECTS), fake_bus(tmp_path / PRIVATE_SOCKET[1:], {}, is_bus=False, fault=fault):
-        assert ask(tmp_path, seconds=1) == WANTED
+        assert ask(tmp_path, seconds=1) == EXPECTED
 
 
 def test_links_are_resolved_inside_the_root(tmp_path: Path) -> None:
@@ -94,7 +94,7 @@ def test_links_are_resolved_inside_the_root(tmp_path: Path) -> None:
     (tmp_path / "run/dbus").mkdir(parents=True)
     (tmp_path / "run/dbus/system_bus_socket").symlink_to("/elsewhere/socket")
     with fake_bus(tmp_path / "elsewhere/socket", OBJECTS):
-        assert ask(tmp_path) == WANTED
+        assert ask(tmp_path) == EXPECTED
 
 
 def test_a_host_without_systemd(tmp_path: Path) -> None:
@@ -119,7 +119,7 @@ def test_a_bus_without_systemd_on_it_is_no_systemd_only_where_systemd_has_no_soc
 def test_a_unit_that_is_refused_is_unreadable_and_stops_nothing(tmp_path: Path) -> None:
     with fake_bus(tmp_path / SYSTEM_BUS[1:], {unit_object_path("crio.service"): CRIO}):
         subtype, gap = ask(tmp_path)
-    assert subtype == WANTED[2]
+    assert subtype == EXPECTED[2]
     path = unit_object_path("containerd.service")
     assert gap == Gap(UNREADABLE, "containerd.service", f"org.freedesktop.DBus.Error.UnknownObject: Unknown object '{path}'.")
 
@@ -142,7 +142,7 @@ def test_a_bus_that_goes_wrong_fails_before_the_deadline(tmp_path: Path, fault: 
             parts.extend(collect(Sources(Host(str(tmp_path)), UNITS, deadline=began + 0.5)))
         assert time.monotonic() - began < AMPLE_S
     assert str(tmp_path / SYSTEM_BUS[1:]) in caught.value.message
-    assert parts == ([] if fault in GREETINGS else WANTED[:2])
+    assert parts == ([] if fault in GREETINGS else EXPECTED[:2])
 
 
 def test_when_both_sockets_fail_both_are_named(tmp_path: Path) -> None:
@@ -163,7 +163,7 @@ def test_no_descriptor_is_left_open(tmp_path: Path) -> None:
         before = len(os.listdir("/proc/self/fd"))
         ask(tmp_path)
         begun = collect(Sources(Host(str(tmp_path)), UNITS))
-        assert next(begun) == WANTED[0]
+        assert next(begun) == EXPECTED[0]
         del begun
         assert len(os.listdir("/proc/self/fd")) <= before
 

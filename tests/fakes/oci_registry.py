@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 INDEX = "application/vnd.oci.image.index.v1+json"
 
 
-class Seen(NamedTuple):
+class ReceivedRequest(NamedTuple):
     """One request."""
 
     method: str
@@ -56,12 +56,12 @@ class OciRegistry:
         self.manifests: dict[tuple[str, str], tuple[bytes, str]] = {}
         self.uploads: dict[str, bytearray] = {}
         self.issued: dict[str, set[str]] = {}
-        self.requests: list[Seen] = []
+        self.requests: list[ReceivedRequest] = []
         self.redirect = ""
         self.minimum_chunk = self.stored_chunk = 0  # what a chunk must have, and what of one is stored
         self.ranges = "{first}-{last}"  # of a download, as a registry understands them; "" where it refuses them
         self.next_page = ""  # the reference in the header Link of a page of referrers, which has one of them
-        self.before: Callable[[Seen], Reply | int | None] = lambda seen: None  # what to answer at once, or None
+        self.before: Callable[[ReceivedRequest], Reply | int | None] = lambda received: None  # what to answer at once, or None
         self.spoil: Callable[[bytes], bytes] = bytes  # what becomes of a blob that is read
         self.lock = threading.Lock()
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Handler,), {"registry": self}))
@@ -79,7 +79,7 @@ class OciRegistry:
 
     def writes(self) -> list[str]:
         """Methods of the requests that changed something, or would have."""
-        return [seen.method for seen in self.requests if seen.writes]
+        return [received.method for received in self.requests if received.writes]
 
     def put_manifest(self, repository: str, target: str, data: bytes, kind: str) -> str:
         digest = f"sha256:{hashlib.sha256(data).hexdigest()}"
@@ -123,9 +123,9 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _handle(self) -> None:
         registry = self.registry
-        seen = Seen(self.command, self.path, {name.lower(): value for name, value in self.headers.items()})
-        registry.requests.append(seen)
-        reply = registry.before(seen)
+        received = ReceivedRequest(self.command, self.path, {name.lower(): value for name, value in self.headers.items()})
+        registry.requests.append(received)
+        reply = registry.before(received)
         url = urlsplit(self.path)
         query = {name: values[0] for name, values in parse_qs(url.query).items()}
         if reply is not None:

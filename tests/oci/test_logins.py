@@ -17,7 +17,7 @@ from eidos.oci.blob import blob_of_bytes
 from eidos.oci.reference import Reference
 from eidos.oci.registry_client import RegistryClient, RegistryError, RegistrySettings
 from eidos.oci.registry_store import RegistryStore
-from tests.fakes.oci_registry import OciRegistry, Reply, Seen
+from tests.fakes.oci_registry import OciRegistry, ReceivedRequest, Reply
 from tests.fakes.proxy import Proxy
 from tests.oci.conftest import CLIENTS
 
@@ -49,7 +49,7 @@ def test_a_login_opens_a_registry(tmp_path: Path, tokens: bool) -> None:
         at = store(registry, environ)
         push_artifact(at, ARTIFACT, "v1")
         assert read_layer(at, open_artifact(at, "v1").manifest.layers[0], 100) == b"content"
-        token_requests = [seen.path for seen in registry.requests if seen.path.startswith("/token")]
+        token_requests = [received.path for received in registry.requests if received.path.startswith("/token")]
         # One token to look, one to write; later requests have it.
         assert len(token_requests) == (2 if tokens else 0)
         assert all("service=fake+registry" in path and "scope=repository%3Ateam%2Fa%3Apull" in path for path in token_requests)
@@ -58,7 +58,7 @@ def test_a_login_opens_a_registry(tmp_path: Path, tokens: bool) -> None:
 def test_an_identity_token_is_sent_as_one(tmp_path: Path) -> None:
     with OciRegistry(users={USER: PASSWORD}, tokens=True) as registry:
         push_artifact(store(registry, auth_file(tmp_path, {"auths": {registry.host: {"identitytoken": "identity"}}})), ARTIFACT, "v1")
-        assert {seen.method for seen in registry.requests if seen.path == "/token"} == {"POST"}
+        assert {received.method for received in registry.requests if received.path == "/token"} == {"POST"}
 
 
 def test_a_token_that_expires_is_renewed(tmp_path: Path) -> None:
@@ -74,7 +74,7 @@ def test_a_request_is_authenticated_once(tmp_path: Path) -> None:
     """A registry that refuses every token gets no more requests."""
     with OciRegistry(users={USER: PASSWORD}, tokens=True) as registry:
         at = store(registry, auth_file(tmp_path, {"auths": {registry.host: {"auth": encoded()}}}))
-        registry.before = lambda seen: registry.issued.clear()
+        registry.before = lambda received: registry.issued.clear()
         with pytest.raises(RegistryError, match="access denied: status 401"):
             push_artifact(at, ARTIFACT, "v1")
         assert len(registry.requests) == 3
@@ -98,7 +98,7 @@ def test_what_a_registry_repeats_of_a_login_is_not_shown(tmp_path: Path) -> None
     with OciRegistry(users={USER: "Winter2hunter"}) as registry:
         words = f"sent Basic {login}, which is Winter2hunter, to https://{USER}:Winter2hunter@example.com/?key=Winter2hunter"
         error = json.dumps({"errors": [{"code": "DENIED", "message": words}]}).encode()
-        registry.before = lambda seen: Reply(403, error) if seen.writes and "authorization" in seen.headers else None
+        registry.before = lambda received: Reply(403, error) if received.writes and "authorization" in received.headers else None
         with pytest.raises(RegistryError, match="DENIED: sent <withheld>, which is <withheld>") as fault:
             push_artifact(store(registry, auth_file(tmp_path, {"auths": {registry.host: {"auth": login}}})), ARTIFACT, "v1")
         assert not any(secret in fault.value.message for secret in ("Winter2hunter", login))
@@ -108,7 +108,7 @@ def test_without_a_login_an_anonymous_token_is_requested() -> None:
     with OciRegistry(users={USER: PASSWORD}, tokens=True) as registry:
         with pytest.raises(EidosError, match="rejects access without a login"):
             push_artifact(store(registry, {}), ARTIFACT, "v1")
-        assert not any("authorization" in seen.headers for seen in registry.requests)
+        assert not any("authorization" in received.headers for received in registry.requests)
 
 
 def test_a_redirect_gets_no_login(tmp_path: Path) -> None:
@@ -121,8 +121,8 @@ def test_a_redirect_gets_no_login(tmp_path: Path) -> None:
         layer = open_artifact(at, "v1").manifest.layers[0]
         assert read_layer(at, layer, 100) == b"content"
         assert elsewhere.requests
-        assert not any("authorization" in seen.headers for seen in elsewhere.requests)
-        assert all("authorization" in seen.headers for seen in registry.requests[-1:])
+        assert not any("authorization" in received.headers for received in elsewhere.requests)
+        assert all("authorization" in received.headers for received in registry.requests[-1:])
 
 
 def test_redirects_end(tmp_path: Path) -> None:
@@ -323,8 +323,8 @@ def test_nothing_secret_is_reported(tmp_path: Path) -> None:
     with OciRegistry(users={USER: PASSWORD}, tokens=True) as registry:
         faults = [503, 503]
 
-        def fail(seen: Seen) -> int | None:
-            return faults.pop() if faults and seen.writes else None
+        def fail(received: ReceivedRequest) -> int | None:
+            return faults.pop() if faults and received.writes else None
 
         registry.before = fail
         at = store(registry, auth_file(tmp_path, {"auths": {registry.host: {"auth": encoded()}}}), reported.append)

@@ -229,12 +229,12 @@ def test_skopeo_reads_the_image_and_the_program_in_it_runs(folder: Path, pyz: Pa
 
     run(skopeo, "copy", "oci:base:3.12", "oci-archive:theirs.tar:3.12")
     assert main(["image", "theirs.tar", "--layout", "image", "--program", str(pyz), "--tag", "1.2.3"]) == 0
-    seen = json.loads(run(skopeo, "inspect", "oci:image:1.2.3"))
-    assert (seen["Architecture"], seen["Os"], len(seen["Layers"])) == ("arm64", "linux", 2)
+    inspected = json.loads(run(skopeo, "inspect", "oci:image:1.2.3"))
+    assert (inspected["Architecture"], inspected["Os"], len(inspected["Layers"])) == ("arm64", "linux", 2)
     config = json.loads(run(skopeo, "inspect", "--config", "oci:image:1.2.3"))
     assert config["config"]["Entrypoint"] == ["python3", "/eidos.pyz"]
     run(skopeo, "copy", "oci:image:1.2.3", "dir:copied")
-    assert {path.name for path in (folder / "copied").iterdir()} >= {digest[7:] for digest in seen["Layers"]}
-    with tarfile.open(folder / "copied" / seen["Layers"][1][7:]) as archive:
+    assert {path.name for path in (folder / "copied").iterdir()} >= {digest[7:] for digest in inspected["Layers"]}
+    with tarfile.open(folder / "copied" / inspected["Layers"][1][7:]) as archive:
         archive.extract("eidos.pyz", folder / "root")
     assert run("python3", "-I", "-S", str(folder / "root" / "eidos.pyz"), "--version").startswith("eidos ")

@@ -21,7 +21,7 @@ from eidos.oci.image_manifest import INDEX_TYPE, MANIFEST_TYPE, TITLE, Descripto
 from eidos.oci.reference import Reference
 from eidos.oci.registry_client import RegistryClient, RegistryError, RegistrySettings
 from eidos.oci.registry_store import RegistryStore
-from tests.fakes.oci_registry import CuttingProxy, OciRegistry, Reply, Seen
+from tests.fakes.oci_registry import CuttingProxy, OciRegistry, ReceivedRequest, Reply
 from tests.oci.conftest import CLIENTS
 from tests.support.program import PROGRAM, ROOT, environment
 
@@ -87,16 +87,16 @@ def test_a_dry_run_writes_nothing(registry: OciRegistry) -> None:
 
 def test_a_small_blob_takes_one_request_and_a_large_one_chunks(registry: OciRegistry) -> None:
     push_artifact(store(registry.host), ARTIFACT, "")
-    ranges = [seen.headers["content-range"] for seen in registry.requests if seen.method == "PATCH"]
+    ranges = [received.headers["content-range"] for received in registry.requests if received.method == "PATCH"]
     assert ranges[:2] == ["0-4095", "4096-4096"]
     assert ranges[-1] == f"{5 * CHUNK}-{5 * CHUNK + 16}"
-    assert not [seen for seen in registry.requests if seen.path.endswith("/v1")]  # no tag was asked for
+    assert not [received for received in registry.requests if received.path.endswith("/v1")]  # no tag was asked for
 
 
 def test_a_registry_says_how_large_chunks_are(registry: OciRegistry) -> None:
     registry.minimum_chunk = 3 * CHUNK
     push_artifact(store(registry.host), ARTIFACT, "v1")
-    assert next(seen.headers["content-range"] for seen in registry.requests if seen.method == "PATCH") == f"0-{3 * CHUNK - 1}"
+    assert next(received.headers["content-range"] for received in registry.requests if received.method == "PATCH") == f"0-{3 * CHUNK - 1}"
 
 
 def test_blobs_of_another_repository_are_mounted(registry: OciRegistry) -> None:
@@ -112,7 +112,7 @@ def test_blobs_of_another_repository_are_mounted(registry: OciRegistry) -> None:
 @pytest.mark.parametrize("status", [429, 503])
 def test_what_may_pass_is_tried_again(registry: OciRegistry, method: str, status: int) -> None:
     faults = [status]
-    registry.before = lambda seen: faults.pop() if faults and seen.method == method else None
+    registry.before = lambda received: faults.pop() if faults and received.method == method else None
     at = store(registry.host)
     push_artifact(at, Artifact(KIND, LAYERS[:3]), "v1")
     assert contents(at) == EXPECTED[:3]
@@ -120,7 +120,7 @@ def test_what_may_pass_is_tried_again(registry: OciRegistry, method: str, status
 
 
 def test_what_does_not_pass_says_why(registry: OciRegistry) -> None:
-    registry.before = lambda seen: 403 if seen.writes else None
+    registry.before = lambda received: 403 if received.writes else None
     with pytest.raises(RegistryError, match=r"team/thing: upload of blob sha256:\w+: login required: status 403") as fault:
         push_artifact(store(registry.host), ARTIFACT, "v1")
     assert "docker login" in (fault.value.hint or "")
@@ -136,29 +136,31 @@ def test_what_does_not_pass_says_why(registry: OciRegistry) -> None:
     ],
 )
 def test_what_to_do_about_a_status_is_in_the_hint(registry: OciRegistry, reply: Reply, hint: str | None) -> None:
-    registry.before = lambda seen: reply
+    registry.before = lambda received: reply
     with pytest.raises(RegistryError, match=f"the registry failed: status {reply.status}") as fault:
         push_artifact(store(registry.host), ARTIFACT, "v1")
     assert (hint in (fault.value.hint or "")) if hint else fault.value.hint is None
     assert len(registry.requests) == 1
 
 
-def _refuse_head(seen: Seen) -> int | None:
-    return 405 if seen.method == "HEAD" else None
+def _refuse_head(received: ReceivedRequest) -> int | None:
+    return 405 if received.method == "HEAD" else None
 
 
-def _no_referrers(seen: Seen) -> int | None:
-    return 501 if "/referrers/" in seen.path else None
+def _no_referrers(received: ReceivedRequest) -> int | None:
+    return 501 if "/referrers/" in received.path else None
 
 
-def _redirect_writes(seen: Seen) -> Reply | None:
-    if seen.method in ("GET", "HEAD") or "moved" in seen.path:
+def _redirect_writes(received: ReceivedRequest) -> Reply | None:
+    if received.method in ("GET", "HEAD") or "moved" in received.path:
         return None
-    return Reply(307, headers={"Location": f"{seen.path}{'&' if '?' in seen.path else '?'}moved=1"})
+    return Reply(307, headers={"Location": f"{received.path}{'&' if '?' in received.path else '?'}moved=1"})
 
 
 @pytest.mark.parametrize("before", [_refuse_head, _no_referrers, _redirect_writes])
-def test_a_registry_or_a_proxy_before_it_may_serve_less(registry: OciRegistry, before: Callable[[Seen], Reply | int | None]) -> None:
+def test_a_registry_or_a_proxy_before_it_may_serve_less(
+    registry: OciRegistry, before: Callable[[ReceivedRequest], Reply | int | None]
+) -> None:
     registry.before = before
     registry.has_referrers = before is not _no_referrers
     at, artifact = store(registry.host), Artifact(KIND, LAYERS[1:], {"statement.json": b"{}"})
@@ -187,7 +189,7 @@ def test_a_download_is_resumed_where_ranges_are_refused_or_are_others(registry: 
 
 
 def test_a_registry_that_does_not_answer_ends_at_the_deadline(registry: OciRegistry) -> None:
-    registry.before = lambda seen: time.sleep(3)
+    registry.before = lambda received: time.sleep(3)
     with pytest.raises(Timeout):
         push_artifact(store(registry.host, seconds=0.3), ARTIFACT, "v1")
 
@@ -247,7 +249,7 @@ def test_an_upload_goes_on_where_it_stopped(registry: OciRegistry) -> None:
     big = Artifact(KIND, LAYERS[-1:])
     with CuttingProxy(registry.port, 14_000) as proxy:
         push_artifact(store(proxy.host), big, "v1")
-    starts = [int(seen.headers["content-range"].partition("-")[0]) for seen in registry.requests if seen.method == "PATCH"]
+    starts = [int(received.headers["content-range"].partition("-")[0]) for received in registry.requests if received.method == "PATCH"]
     assert starts == sorted(starts)
     assert len(starts) in (6, 7)
     assert any(start % CHUNK for start in starts[1:]) or len(set(starts)) == 6
@@ -256,8 +258,8 @@ def test_an_upload_goes_on_where_it_stopped(registry: OciRegistry) -> None:
 def test_an_upload_that_the_registry_has_lost_starts_again(registry: OciRegistry) -> None:
     lost = [True]
 
-    def forget(seen: Seen) -> None:
-        if seen.method == "PATCH" and lost:
+    def forget(received: ReceivedRequest) -> None:
+        if received.method == "PATCH" and lost:
             lost.clear()
             registry.uploads.clear()
 
@@ -269,18 +271,18 @@ def test_an_upload_that_the_registry_has_lost_starts_again(registry: OciRegistry
 
 def test_an_upload_that_is_refused_at_its_own_offset_starts_again_a_few_times(registry: OciRegistry) -> None:
     """The registry says 0-0 for ever, and wants something else."""
-    registry.before = lambda seen: 416 if seen.method == "PATCH" else None
+    registry.before = lambda received: 416 if received.method == "PATCH" else None
     with pytest.raises(RegistryError, match=r"lost the upload of sha256:[0-9a-f]+ 8 times"):
         push_artifact(store(registry.host), Artifact(KIND, LAYERS[-1:]), "v1")
-    assert len([seen for seen in registry.requests if seen.method == "POST"]) == 8
+    assert len([received for received in registry.requests if received.method == "POST"]) == 8
 
 
 def test_what_a_registry_has_of_an_upload_may_be_wrong(registry: OciRegistry) -> None:
     """After a cut, its bytes are not those that it counts: the digest does not hold, and the upload starts again."""
     faults = [503]
 
-    def spoil(seen: Seen) -> int | None:
-        if seen.method == "PATCH" and faults and any(registry.uploads.values()):
+    def spoil(received: ReceivedRequest) -> int | None:
+        if received.method == "PATCH" and faults and any(registry.uploads.values()):
             for content in registry.uploads.values():
                 content[:1] = bytes([content[0] ^ 1])
             return faults.pop()
@@ -370,7 +372,7 @@ def test_attestations_are_bounded_all_together(registry: OciRegistry) -> None:
         registry.requests.clear()
         with pytest.raises(IntegrityError, match="more than 256 files or 64 MiB"):
             read_attestations(at, digest)
-        assert not any("/blobs/" in seen.path for seen in registry.requests)
+        assert not any("/blobs/" in received.path for received in registry.requests)
         del registry.manifests[REPOSITORY, "many"]
 
 
@@ -417,7 +419,7 @@ def test_a_kill_leaves_the_old_or_the_new_bundle(registry: OciRegistry, tmp_path
     pusher: list[int] = []
     count = [number]
 
-    def kill(seen: Seen) -> None:
+    def kill(received: ReceivedRequest) -> None:
         if pusher:
             count[0] -= 1
             if count[0] < 0:
@@ -427,7 +429,7 @@ def test_a_kill_leaves_the_old_or_the_new_bundle(registry: OciRegistry, tmp_path
     process = subprocess.Popen(command, env=environment(), stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, cwd=ROOT)
     pusher.append(process.pid)
     new = process.communicate(timeout=60)[0].decode().strip()
-    registry.before = lambda seen: None
+    registry.before = lambda received: None
     at = store(registry.host, repository="kill")
     digest = at.find_digest("v1")
     assert digest == new if new else digest is not None

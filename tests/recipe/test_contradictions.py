@@ -157,9 +157,9 @@ def test_each_image_and_setting_of_a_template_is_compared() -> None:
             )
             names = {item.name for item in placeholders(templates.documents(values.template))}
             compared = {path for paths in chart.readings.values() for path in paths}
-            wanted = {f"K8s.{name}" for name in names if name.startswith(("image.", "config.")) and name != "config.kernel-module-type"}
-            assert wanted <= compared, id
-            checked += len(wanted)
+            expected = {f"K8s.{name}" for name in names if name.startswith(("image.", "config.")) and name != "config.kernel-module-type"}
+            assert expected <= compared, id
+            checked += len(expected)
     assert checked > 12
 
 
