@@ -212,6 +212,10 @@ def test_heads_are_remembered_but_never_credentials_and_never_without_end() -> N
     assert heads.parse(plain) is not first, "the oldest makes room"
 
 
+def test_a_repeated_field_is_one_with_both_values() -> None:
+    assert parse_head(b"GET / HTTP/1.1\r\nAccept: a\r\n" + HOST + b"accept: b\r\n\r\n").headers["accept"] == "a, b"
+
+
 def test_a_remembered_head_cannot_be_changed_by_a_request() -> None:
     head = parse_head(b"GET / HTTP/1.1\r\n" + HOST + b"\r\n")
     with pytest.raises(TypeError):

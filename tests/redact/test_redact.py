@@ -320,6 +320,9 @@ def test_command_lines(words: list[str], clean: list[str]) -> None:
         ("echo x | docker login --password-stdin", f"echo {WITHHELD} | docker login --password-stdin"),
         ("TOKEN=x run > /dev/null 2>&1", f"TOKEN={WITHHELD} run > /dev/null 2>&1"),
         ("x='$(cat /run/token)'", "x='$(cat /run/token)'"),
+        ("run ${TOKEN} --v 2", "run ${TOKEN} --v 2"),
+        (rf"\\{WITHHELD} --token x", WITHHELD),
+        ("run $(cat /run/token) --v 2", "run $(cat /run/token) --v 2"),
         ("authorization=Bearer swordfish", f"authorization={WITHHELD} {WITHHELD}"),
         ("correct horse", f"{WITHHELD} {WITHHELD}"),
     ],
@@ -327,6 +330,13 @@ def test_command_lines(words: list[str], clean: list[str]) -> None:
 def test_scripts(text: str, clean: str) -> None:
     assert redact_script(text, UNIT) == (clean, clean.count(WITHHELD))
     assert redact_script(clean, UNIT)[1] == 0
+
+
+def test_what_is_nested_more_than_sixteen_deep_is_withheld() -> None:
+    tree: object = 80
+    for depth in range(1, 19):
+        tree = {"spec": tree}
+        assert redact_tree(tree, UNIT)[1] == (depth > 16)
 
 
 def test_fields_lists_and_variables_of_a_tree() -> None:
