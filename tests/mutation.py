@@ -58,7 +58,7 @@ TARGETS = {
         "bundle/verification": "bundle/test_folders_and_archives bundle/test_verification",
         "redact/command_lines redact/harmless_forms redact/harmless_names redact/random_words redact/secret_names "
         "redact/secrets_in_text redact/unit_properties": "redact/test_canaries redact/test_printed redact/test_redact redact/test_visible "
-        "property/test_secrets collectors/test_systemd",
+        "redact/test_reveal property/test_secrets collectors/test_systemd",
     }.items()
     for module in modules.split()
 }
@@ -105,7 +105,7 @@ def _replacements(tree: ast.AST) -> Iterator[tuple[ast.expr, ast.expr]]:
         if name in ("annotation", "returns") or isinstance(value, (ast.JoinedStr, ast.expr_context)):
             continue
         for child in value if isinstance(value, list) else [value]:
-            if not isinstance(child, ast.AST) or (isinstance(child, ast.If) and "TYPE_CHECKING" in ast.unparse(child.test)):
+            if not isinstance(child, ast.AST) or (isinstance(child, (ast.If, ast.Assign)) and "TYPE_CHECKING" in ast.unparse(child)):
                 continue
             if isinstance(child, ast.expr):
                 yield from ((child, changed) for changed in _changed(child))

@@ -180,6 +180,9 @@ def test_limits_are_exact() -> None:
     for size, status in ((LIMIT, 0), (LIMIT + 1, 413)):
         assert parse(request("POST / HTTP/1.1", f"Content-Length: {size}", body=b"a" * size))[1] == status
         assert parse(request("POST / HTTP/1.1", CHUNKED, body=b"%x\r\n%s\r\n0\r\n\r\n" % (size, b"a" * size)))[1] == status
+    for size, status in ((8192, 0), (8193, 431)):
+        trailers = b"A: %s\r\nB: %s\r\n\r\n" % (b"a" * 2000, b"a" * (size - 2000 - len("A: \r\nB: \r\n\r\n")))
+        assert parse(request("POST / HTTP/1.1", CHUNKED, body=b"0\r\n" + trailers))[1] == status
 
 
 def test_many_chunks_have_to_be_worth_their_parsing() -> None:

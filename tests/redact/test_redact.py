@@ -318,6 +318,7 @@ def test_command_lines(words: list[str], clean: list[str]) -> None:
         ("while :; do nvidia-smi -pm 1 && sleep 60; done", "while :; do nvidia-smi -pm 1 && sleep 60; done"),
         ("curl -u bob:x https://a:b@example.com", f"curl -u {WITHHELD} https://{WITHHELD}@example.com"),
         ("echo x | docker login --password-stdin", f"echo {WITHHELD} | docker login --password-stdin"),
+        ("run --token; sleep 60", "run --token; sleep 60"),
         ("TOKEN=x run > /dev/null 2>&1", f"TOKEN={WITHHELD} run > /dev/null 2>&1"),
         ("x='$(cat /run/token)'", "x='$(cat /run/token)'"),
         ("run ${TOKEN} --v 2", "run ${TOKEN} --v 2"),
