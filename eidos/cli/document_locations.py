@@ -13,6 +13,7 @@ import sys
 import time
 
 from eidos.errors import InvalidInput, NotFound, Timeout, Unavailable, os_error_reason
+from eidos.files import read_named_file
 from eidos.files.atomic_write import Unwritable
 
 TYPE_CHECKING = False
@@ -211,12 +212,9 @@ def read_document(location: str, limit: int = 32 << 20, missing_hint: str | None
             if sys.stdin is None:
                 raise Unavailable("standard input is closed", "name a file with --file")
             return sys.stdin.buffer.read(limit + 1)
-        with open(location, "rb") as file:
-            return file.read(limit + 1)
-    except FileNotFoundError as fault:
-        raise NotFound(f"{location}: no such file", _CLUSTER_HINT if "://" in location else missing_hint) from fault
     except OSError as fault:
         raise Unavailable(f"{location}: {os_error_reason(fault)}") from fault
+    return read_named_file(location, limit, hint=_CLUSTER_HINT if "://" in location else missing_hint)
 
 
 def _read_from_cluster(location: str, limit: int, values: Values | None) -> bytes:

@@ -12,7 +12,8 @@ from contextlib import contextmanager
 
 from eidos import log
 from eidos.cli.options import Option, parse_path
-from eidos.errors import IntegrityError, InvalidData, InvalidInput, NotFound, Unavailable, os_error_reason
+from eidos.errors import IntegrityError, InvalidData, InvalidInput
+from eidos.files import read_named_file
 from eidos.model.bundle import ATTESTATIONS, CHECKSUMS, is_attestation
 
 TYPE_CHECKING = False
@@ -83,13 +84,7 @@ def registry_settings(values: Values | None) -> RegistrySettings:
 
 def read_ca_file(path: str) -> bytes:
     """The certificates in a file of --ca-file. Raises NotFound, Unavailable, and InvalidData for a file that is not PEM."""
-    try:
-        with open(path, "rb") as file:
-            ca = file.read(CA_LIMIT + 1)
-    except FileNotFoundError as fault:
-        raise NotFound(f"--ca-file: {path}: no such file") from fault
-    except OSError as fault:
-        raise Unavailable(f"--ca-file: {path}: {os_error_reason(fault)}") from fault
+    ca = read_named_file(path, CA_LIMIT, f"--ca-file: {path}")
     if b"-----BEGIN CERTIFICATE-----" not in ca or len(ca) > CA_LIMIT:
         raise InvalidData(f"--ca-file: {path} is not a PEM file of certificates", "name the certificate of the server's authority")
     return ca

@@ -1,6 +1,29 @@
-"""Files: of a host that is read, of the program's own data, and those it writes.
+"""Files: of a host that is read, of the program's own data, those it writes, and those that the user named.
 
-Knows paths, links and bytes; must not know what a file means.
+Knows paths, links and bytes; must not know what a file means. A file of the host that a snapshot is of is read through
+:mod:`eidos.files.host`, which follows no link out of its root; one that the user named is read here, and links are followed, because a
+mounted ConfigMap or Secret has them.
+
+>>> read_named_file("/nonexistent", 100, "--key: /nonexistent", "pass the path of a key")
+Traceback (most recent call last):
+eidos.errors.NotFound: --key: /nonexistent: no such file
 """
 
 from __future__ import annotations
+
+from eidos.errors import NotFound, Unavailable, os_error_reason
+
+
+def read_named_file(path: str, limit: int, subject: str = "", hint: str | None = None) -> bytes:
+    """The content of the file at ``path``; a byte more than ``limit`` when it is larger, which the caller refuses.
+
+    ``subject`` is what messages call it (default: its path), ``hint`` is that of a file that does not exist. Raises NotFound for that, also
+    for a path with a NUL, which no file has, and Unavailable for a file that cannot be read.
+    """
+    try:
+        with open(path, "rb") as file:
+            return file.read(limit + 1)
+    except (FileNotFoundError, ValueError) as fault:
+        raise NotFound(f"{subject or path}: no such file", hint) from fault
+    except OSError as fault:
+        raise Unavailable(f"{subject or path}: {os_error_reason(fault)}") from fault

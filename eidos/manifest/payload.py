@@ -6,8 +6,8 @@ Knows how large a ConfigMap may be and where the running file is; must not know 
 
 from __future__ import annotations
 
-from eidos.errors import InvalidInput, NotFound, Unavailable, os_error_reason
-from eidos.files import resources
+from eidos.errors import InvalidInput
+from eidos.files import read_named_file, resources
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -39,14 +39,7 @@ def read_program(path: str, purpose: str, more: Mapping[str, bytes] = {}) -> byt
     from eidos.archive.purposes import add_entries, select_entries
 
     try:
-        with open(path, "rb") as file:
-            content = file.read((64 << 20) + 1)
-    except FileNotFoundError as fault:
-        raise NotFound(f"{path}: no such file", _BUILD) from fault
-    except OSError as fault:
-        raise Unavailable(f"{path}: {os_error_reason(fault)}") from fault
-    try:
-        content = select_entries(content, purpose)
+        content = select_entries(read_named_file(path, 64 << 20, hint=_BUILD), purpose)
         content = add_entries(content, more) if more else content
     except InvalidInput as fault:
         raise InvalidInput(f"{path}: {fault.message}", _BUILD) from fault

@@ -11,6 +11,7 @@ import os
 import stat
 
 from eidos.errors import InvalidData, NotFound, Unavailable, os_error_reason
+from eidos.files import read_named_file
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -64,13 +65,7 @@ def read_file(path: str) -> bytes:
 
     Raises NotFound or Unavailable with path and reason.
     """
-    try:
-        with open(path, "rb") as file:
-            return file.read(LIMIT + 1)
-    except FileNotFoundError as fault:
-        raise NotFound(f"{path}: no such file") from fault
-    except OSError as fault:
-        raise _unavailable(path, fault) from fault
+    return read_named_file(path, LIMIT)
 
 
 def canonical(name: str) -> str:

@@ -6,7 +6,8 @@ is, nor how a signature is verified.
 
 from __future__ import annotations
 
-from eidos.errors import IntegrityError, InvalidData, NotFound, Unavailable, os_error_reason
+from eidos.errors import IntegrityError, InvalidData, NotFound
+from eidos.files import read_named_file
 from eidos.model.bundle import SIGNATURE_ENDINGS
 from eidos.sign.key_forms import GPG, OPENSSL, SSH
 
@@ -25,13 +26,7 @@ _HEX = frozenset("0123456789abcdef")
 
 def read_limited(path: str, limit: int) -> bytes:
     """The content of a file. Raises NotFound, Unavailable, or InvalidData when it is larger than ``limit`` bytes."""
-    try:
-        with open(path, "rb") as file:
-            data = file.read(limit + 1)
-    except FileNotFoundError as fault:
-        raise NotFound(f"{path}: no such file") from fault
-    except OSError as fault:
-        raise Unavailable(f"{path}: {os_error_reason(fault)}") from fault
+    data = read_named_file(path, limit)
     if len(data) > limit:
         raise InvalidData(f"{path} is larger than {limit >> 20} MiB", "check the path")
     return data

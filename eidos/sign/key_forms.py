@@ -5,7 +5,8 @@ Knows the first lines of key files and the form of OpenPGP fingerprints; must no
 
 from __future__ import annotations
 
-from eidos.errors import InvalidInput, NotFound, Unavailable, os_error_reason
+from eidos.errors import InvalidInput
+from eidos.files import read_named_file
 from eidos.model.record import Record
 
 SSH, GPG, OPENSSL, COSIGN = "ssh", "gpg", "openssl", "cosign"
@@ -111,14 +112,8 @@ def _pem_label(data: bytes) -> str:
 
 
 def _read_file(path: str) -> bytes:
-    try:
-        with open(path, "rb") as file:
-            data = file.read(MAX_KEY_BYTES + 1)
-    except (FileNotFoundError, ValueError) as fault:
-        hint = "pass the path of a key, or the 40 digits of an OpenPGP fingerprint"
-        raise NotFound(f"--key: {path}: no such file", hint) from fault
-    except OSError as fault:
-        raise Unavailable(f"--key: {path}: {os_error_reason(fault)}") from fault
+    hint = "pass the path of a key, or the 40 digits of an OpenPGP fingerprint"
+    data = read_named_file(path, MAX_KEY_BYTES, f"--key: {path}", hint)
     if len(data) > MAX_KEY_BYTES:
         raise InvalidInput(f"--key: {path} is larger than {MAX_KEY_BYTES >> 10} KiB: not a key")
     return data

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import hashlib
 
-from eidos.errors import EidosError, IntegrityError, InvalidData, InvalidInput, NotFound, Unavailable, os_error_reason
+from eidos.errors import EidosError, IntegrityError, InvalidData, InvalidInput
+from eidos.files import read_named_file
 from eidos.model.bundle import STATEMENT, parse_signature_path
 from eidos.model.record import Record
 from eidos.sign.key_forms import GPG, MAX_KEY_BYTES, OPENSSL, SSH, Key
@@ -49,13 +50,7 @@ class AllowedSigners(Record):
 
 def read_allowed_signers(path: str, identities: tuple[str, ...] = ()) -> AllowedSigners:
     """The file at ``path``. Raises NotFound, Unavailable or InvalidInput."""
-    try:
-        with open(path, "rb") as file:
-            data = file.read(MAX_KEY_BYTES + 1)
-    except (FileNotFoundError, ValueError) as fault:
-        raise NotFound(f"--allowed-signers: {path}: no such file") from fault
-    except OSError as fault:
-        raise Unavailable(f"--allowed-signers: {path}: {os_error_reason(fault)}") from fault
+    data = read_named_file(path, MAX_KEY_BYTES, f"--allowed-signers: {path}")
     if len(data) > MAX_KEY_BYTES:
         raise InvalidInput(f"--allowed-signers: {path} is larger than {MAX_KEY_BYTES >> 10} KiB")
     return AllowedSigners(path, data, identities)

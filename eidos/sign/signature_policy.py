@@ -23,7 +23,8 @@ from __future__ import annotations
 
 import os
 
-from eidos.errors import EidosError, InvalidData, NotFound, Unavailable, os_error_reason
+from eidos.errors import EidosError, InvalidData
+from eidos.files import read_named_file
 from eidos.model.bundle import STATEMENT
 from eidos.model.record import Record
 from eidos.model.tree_reader import TreeReader
@@ -77,13 +78,7 @@ def read_policy(path: str) -> SignaturePolicy:
     """The policy in the file at ``path``, with its keys. Raises NotFound, Unavailable, or InvalidData with the place of a mistake."""
     from eidos.formats import from_text
 
-    try:
-        with open(path, "rb") as file:
-            data = file.read(MAX_POLICY_BYTES + 1)
-    except (FileNotFoundError, ValueError) as fault:
-        raise NotFound(f"--policy: {path}: no such file") from fault
-    except OSError as fault:
-        raise Unavailable(f"--policy: {path}: {os_error_reason(fault)}") from fault
+    data = read_named_file(path, MAX_POLICY_BYTES, f"--policy: {path}")
     return parse_policy(from_text(data, path, MAX_POLICY_BYTES), path)
 
 
