@@ -46,11 +46,12 @@ class BundleOptions(Record):
     ``component:enabled=false`` leaves a component out; ``values`` are laid below them. ``namespaces`` are by component, "" being all.
     ``registry`` is a mirror for images and charts. Selectors are labels of nodes, tolerations those of a Pod's spec; "accelerated" nodes
     have GPUs, "system" nodes run everything else. ``templates`` is a folder to lay over the shipped templates, ``data`` one of recipes,
-    whose ``components.yaml`` adds components and whose ``values/`` describes their charts; ``plugins`` have such folders, too, which
-    lie below these, in order; ``charts`` is a folder of charts that the bundle carries, ``images`` one of container images. ``node_agent``
-    adds a DaemonSet that brings the settings of the host. ``deployer`` is the form in which the bundle reaches a cluster, a folder of
-    ``templates/deployers`` or its own scripts with helm; ``repo``, ``path`` and ``revision`` are where it will be in git. ``existing`` is
-    a snapshot of the cluster that the bundle is for: what runs there already decides which components are made, and how.
+    whose ``components.yaml`` adds components and whose ``values/`` describes their charts; ``plugins`` have such folders, too, which lie
+    below these, in order; ``charts`` is a folder of charts that the bundle carries, ``images`` one of container images, unpacked from
+    ``images_archive`` if that is not "". ``node_agent`` adds a DaemonSet that brings the settings of the host. ``deployer`` is the form in
+    which the bundle reaches a cluster, a folder of ``templates/deployers`` or its own scripts with helm; ``repo``, ``path`` and
+    ``revision`` are where it will be in git. ``existing`` is a snapshot of the cluster that the bundle is for: what runs there already
+    decides which components are made, and how.
 
     With ``fail_fast`` the first failure of a component is raised; else it is reported, and the others are made. ``parallel`` makes
     components at the same time; None does so where threads of the interpreter run at the same time. Where they take turns (the GIL), they
@@ -75,6 +76,7 @@ class BundleOptions(Record):
     plugins: tuple[Plugin, ...] = ()
     charts: str | None = None
     images: str | None = None
+    images_archive: str = ""
     node_agent: bool = False
     deployer: str = "helm"
     repo: str = ""

@@ -215,7 +215,8 @@ def _assemble_files(
         from eidos.bundle.mirror_lists import read_mirror_list
 
         needed = [image for image in read_mirror_list(files, "bundle").images if not image.optional]
-        carried.append(collect_images(context.options.images, needed, context.options.registry))
+        options = context.options
+        carried.append(collect_images(str(options.images), needed, options.registry, options.images_archive))
         files.update(carried[0].files)
         variables.update(carried[0].variables)
         warnings += carried[0].warnings

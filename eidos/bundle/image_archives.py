@@ -28,6 +28,10 @@ if TYPE_CHECKING:
     from eidos.bundle.mirror_lists import NeededImage
 
 
+#: Blobs of all images: each is a layer when the bundle is pushed, and registries accept manifests of 4 MiB.
+MAX_BLOBS = 8_000
+
+
 class CarriedImages(Record):
     """What a bundle has of images: its own files and those on disk by path, variables of its README and scripts, and what is to be said.
 
@@ -41,17 +45,17 @@ class CarriedImages(Record):
     warnings: tuple[str, ...]
 
 
-def collect_images(folder: str, needed: Iterable[NeededImage], registry: str) -> CarriedImages:
-    """The images that a bundle needs, from a folder. ``registry`` is the mirror from which its values pull them, if there is one.
+def collect_images(folder: str, needed: Iterable[NeededImage], registry: str, archive: str = "") -> CarriedImages:
+    """The images that a bundle needs, from a folder, which was unpacked from ``archive`` if that is not "".
 
-    Raises NotFound or Unavailable for a folder that cannot be read, IntegrityError for an image that is incomplete or does not match a
-    digest, InvalidInput for too many.
+    ``registry`` is the mirror from which the values of the bundle pull them, if there is one. Raises NotFound or Unavailable for a folder
+    that cannot be read, IntegrityError for an image that is incomplete or does not match a digest, InvalidInput for too many.
     """
     if not os.path.isdir(folder):
         raise NotFound(
             f"--images: {folder}: no such folder", "name a folder of images, as 'skopeo.sh --save DIR' of 'eidos mirror' writes it"
         )
-    source = ImageFolder(folder, "--images")
+    source, target = ImageFolder(folder, "--images", archive), "DIR" if archive else folder
     entries: dict[str, Descriptor] = {}
     blobs: dict[str, StoredFile] = {}
     pairs: list[str] = []
@@ -64,9 +68,7 @@ def collect_images(folder: str, needed: Iterable[NeededImage], registry: str) ->
                 continue
             digest = found.descriptor.digest
             if image.digest and image.digest != digest:
-                raise InvalidInput(
-                    f"--images: {image.source}: the folder has it with another digest, {digest}", f"run '{copy_command(image, folder)}'"
-                )
+                raise InvalidInput(f"--images: {image.source} has another digest there, {digest}", f"run '{copy_command(image, target)}'")
             entries[image.pulled] = replace(
                 found.descriptor, annotations={CONTAINERD_NAME: _node_name(image.pulled), REF_NAME: image.pulled}
             )
@@ -75,8 +77,9 @@ def collect_images(folder: str, needed: Iterable[NeededImage], registry: str) ->
         unused = sorted(source.unused())
     except OSError as fault:
         raise Unavailable(f"--images: {fault.filename or folder}: {os_error_reason(fault)}") from fault
-    if sum(blob.size for blob in blobs.values()) > MAX_BLOBS_BYTES:
-        raise InvalidInput(f"--images: more than {MAX_BLOBS_BYTES >> 40} TiB", "build fewer components with --bundlers")
+    if len(blobs) > MAX_BLOBS or sum(blob.size for blob in blobs.values()) > MAX_BLOBS_BYTES:
+        hint = "build fewer components with --bundlers"
+        raise InvalidInput(f"--images: more than {MAX_BLOBS:,} blobs, or than {MAX_BLOBS_BYTES >> 40} TiB", hint)
     index = index_to_bytes(entries[name] for name in sorted(entries))
     files = {f"{IMAGES}{LAYOUT_FILE}": LAYOUT, f"{IMAGES}{INDEX_FILE}": index} if entries else {}
     warnings = []
@@ -85,8 +88,9 @@ def collect_images(folder: str, needed: Iterable[NeededImage], registry: str) ->
     variables: dict[str, Any] = {}
     if entries:
         variables = {"images.note": _describe(len(entries), missing), "images.pairs": pairs, "images.registry": registry}
+    where = f"{archive}: unpack it to DIR, and" if archive else f"{folder}:"
     sentences = tuple(
-        f"{', '.join(image.components)}: no image {image.source} in {folder}: run '{copy_command(image, folder)}'" for image in missing
+        f"{', '.join(image.components)}: no image {image.source} in {where} run '{copy_command(image, target)}'" for image in missing
     )
     return CarriedImages(files, blobs, variables, sentences, tuple(warnings))
 

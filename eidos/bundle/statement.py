@@ -29,7 +29,20 @@ BUILD_TYPE, BUILDER = "https://eidos.dgxc.io/bundle/v1", "https://eidos.dgxc.io/
 EVIDENCE_BUILD_TYPE = "https://eidos.dgxc.io/evidence/v1"
 
 #: Options that change no byte of a bundle, and those that the statement has in another form.
-_OMITTED = ("assignments", "charts", "components", "data", "existing", "fail_fast", "images", "parallel", "plugins", "templates", "values")
+_OMITTED = (
+    "assignments",
+    "charts",
+    "components",
+    "data",
+    "existing",
+    "fail_fast",
+    "images",
+    "images_archive",
+    "parallel",
+    "plugins",
+    "templates",
+    "values",
+)
 
 #: The digest of the built-in recipe data, once it was worked out: a checkout reads every file for it.
 _data_digest: list[str] = []

@@ -171,6 +171,7 @@ def run(values: Values) -> int:
     if values["images"] is not None and os.path.isfile(values["images"]):
         from eidos.oci.layout_archive import unpacked_layout
 
+        values["images-archive"] = values["images"]
         with unpacked_layout(values["images"]) as values["images"]:
             return run(values)
     if values.get("action") == LINT:

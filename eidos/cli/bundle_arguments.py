@@ -39,6 +39,7 @@ def read_bundle_options(values: Values) -> BundleOptions:
         plugins=values["plugin"],
         charts=values["charts"],
         images=values["images"],
+        images_archive=values.get("images-archive", ""),
         node_agent=values["node-agent"],
         deployer=values["deployer"],
         repo=values["repo"] or "",

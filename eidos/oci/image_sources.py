@@ -38,10 +38,13 @@ class StoredImage(Record):
 
 
 class ImageFolder:
-    """The images of a folder; messages begin with ``name``. ``unused`` has what no search found, once all searches are done."""
+    """The images of a folder; messages begin with ``name``, and call the folder ``shown``.
 
-    def __init__(self, folder: str, name: str) -> None:
-        self._folder, self._name = folder, name
+    ``unused`` has what no search found, once all searches are done.
+    """
+
+    def __init__(self, folder: str, name: str, shown: str = "") -> None:
+        self._folder, self._name, self._shown = folder, name, shown or folder
         self._found: set[str] = set()
         self._layouts: dict[str, tuple[Descriptor, ...] | None] = {}
 
@@ -50,8 +53,9 @@ class ImageFolder:
 
         Raises IntegrityError for an image that is incomplete or does not match its digests, InvalidInput for two with one name.
         """
-        if self._entries("") is not None:
-            return self._find_in_layout("", names, digest)
+        found = self._find_in_layout("", names, digest)
+        if found is not None:
+            return found
         repository, mark, tag = target.partition("@")
         if not mark:
             repository, _, tag = target.rpartition(":") if ":" in target.rpartition("/")[2] else (target, "", "latest")
@@ -59,35 +63,26 @@ class ImageFolder:
         if os.path.lexists(os.path.join(self._folder, saved, MANIFEST_FILE)):
             self._found.add(saved)
             return self._collect(saved, MANIFEST_FILE, "", 0, _path_in_dir)
-        if self._entries(repository) is not None:
-            return self._find_in_layout(repository, {*names, tag}, digest)
-        return None
+        return self._find_in_layout(repository, {*names, tag}, digest)
 
     def unused(self) -> Iterator[str]:
         """The names of images that no search found."""
-        if self._entries("") is not None:
-            layouts = [""]
-        else:
-            layouts = []
-            for number, (parent, folders, names) in enumerate(os.walk(self._folder)):
-                folders.sort()
-                path = os.path.relpath(parent, self._folder)
-                if MANIFEST_FILE in names and path not in self._found:
-                    yield path
-                if INDEX_FILE in names:
-                    layouts.append(path)
-                if number > MAX_FOLDERS:
-                    raise InvalidInput(f"{self._name}: more than {MAX_FOLDERS:,} folders", "name a folder of images only")
-        for layout in layouts:
-            for entry in self._entries(layout) or ():
-                if f"{layout}@{entry.digest}" not in self._found:
-                    yield "/".join(filter(None, (layout, (_names(entry) or [entry.digest])[0])))
+        for number, (parent, folders, names) in enumerate(os.walk(self._folder)):
+            folders.sort()
+            path = "" if parent == self._folder else os.path.relpath(parent, self._folder)
+            if MANIFEST_FILE in names and path not in self._found:
+                yield path or self._shown
+            for entry in (self._entries(path) or ()) if INDEX_FILE in names else ():
+                if f"{path}@{entry.digest}" not in self._found:
+                    yield "/".join(filter(None, (path, (_names(entry) or [entry.digest])[0])))
+            if number > MAX_FOLDERS:
+                raise InvalidInput(f"{self._name}: more than {MAX_FOLDERS:,} folders", "name a folder of images only")
 
     def _entries(self, layout: str) -> tuple[Descriptor, ...] | None:
         """What the index of a layout lists; None when the folder is no layout."""
         if layout not in self._layouts:
             is_layout = os.path.lexists(os.path.join(self._folder, layout, INDEX_FILE))
-            name = f"{self._name}: {os.path.join(self._folder, layout, INDEX_FILE)}"
+            name = f"{self._name}: {os.path.join(self._shown, layout, INDEX_FILE)}"
             self._layouts[layout] = parse_index(self._read(_join(layout, INDEX_FILE), name), name) if is_layout else None
         return self._layouts[layout]
 
@@ -97,7 +92,7 @@ class ImageFolder:
         if not found:
             return None
         if len({each.digest for each in found}) > 1:
-            where = os.path.join(self._folder, layout)
+            where = os.path.join(self._shown, layout)
             raise InvalidInput(f"{self._name}: {where}: two images {_names(found[0])[0]}", "remove one of them from its index.json")
         self._found.add(f"{layout}@{found[0].digest}")
         path = f"{BLOBS}/{found[0].digest.partition(':')[2]}"
@@ -105,8 +100,7 @@ class ImageFolder:
 
     def _collect(self, folder: str, path: str, digest: str, size: int, path_of: Callable[[str, bool], str]) -> StoredImage:
         """The image whose manifest is at ``path`` of a folder, with all that belongs to it. ``digest`` is "" if it is not known."""
-        where = os.path.join(self._folder, folder).rstrip("/")
-        name = f"{self._name}: {where}"
+        name = f"{self._name}: {os.path.join(self._shown, folder).rstrip('/')}"
         files: dict[str, StoredFile] = {}
         root = None
         remaining = [(path, digest, size, 0)]
@@ -118,7 +112,7 @@ class ImageFolder:
                 raise IntegrityError(f"{name}: manifest {digest} does not match its digest", "copy the image again")
             image = parse_image(data, f"{name}: manifest {actual}")
             root = root or Descriptor(image.media_type, actual, len(data))
-            files[actual.partition(":")[2]] = StoredFile(os.path.join(where, path), len(data), actual.partition(":")[2])
+            files[actual.partition(":")[2]] = StoredFile(self._inside(_join(folder, path), name), len(data), actual.partition(":")[2])
             for each in image.blobs:
                 self._add_blob(files, folder, each, path_of, name)
             new = [each for each in image.manifests if each.digest.partition(":")[2] not in files]

@@ -21,6 +21,7 @@ from typing import Any
 import pytest
 
 from eidos.bundle import tar_archive
+from eidos.bundle.bundle_options import BundleOptions
 from eidos.bundle.bundle_reader import read_files
 from eidos.bundle.checksums import parse_checksums
 from eidos.bundle.image_archives import collect_images
@@ -31,7 +32,7 @@ from eidos.errors import IntegrityError, InvalidInput, NotFound
 from eidos.files.tar_writer import tar_header
 from eidos.model.bundle import IMAGE_BLOBS, Bundle
 from eidos.model.recipe import Recipe
-from eidos.workflow import make_recipe, pack_bundle, write_bundle
+from eidos.workflow import make_recipe, pack_bundle, plan_bundle, write_bundle
 from tests.fakes.cluster import Cluster, changes
 from tests.oci.test_real_registry import Registry, plain, start  # noqa: F401 - fixtures
 from tests.support.bundle_files import build
@@ -163,10 +164,18 @@ def test_a_layout_is_read_from_an_archive(tmp_path: Path, capfd: pytest.CaptureF
     (tmp_path / "recipe.yaml").write_bytes(build(recipe()).files["recipe.yaml"])
     line = ["bundle", "-f", str(tmp_path / "recipe.yaml"), "-b", "cert-manager", "--images", str(tmp_path / "images.tgz")]
     assert main([*line, "-o", str(tmp_path / "made"), "--strict"]) == 4
-    assert "--strict: images are missing: 1 warning above" in capfd.readouterr().err
+    err = capfd.readouterr().err
+    assert "--strict: images are missing: 1 warning above" in err
+    assert (
+        f"no image quay.io/{NAMES[0]}:{TAG} in {tmp_path}/images.tgz: unpack it to DIR, and run 'mkdir -p DIR/{NAMES[0]}={TAG} && " in err
+    )
+    plan = plan_bundle(recipe(), BundleOptions(components=("cert-manager",), images=str(tmp_path / "layout"))).to_tree()
+    assert len(plan["missing-images"]) == 1 and plan["bundle"]["bytes"] > 20_000
     assert {path.name for path in (tmp_path / "made" / IMAGE_BLOBS).iterdir()} == {
         path[len(IMAGE_BLOBS) :] for path in carried(tmp_path / "layout").blobs
     }
+    save_dir(images()[NAMES[0]], tmp_path / "layout" / f"{NAMES[0]}={TAG}")
+    assert not carried(tmp_path / "layout").missing_images, "a layout may have more beside it"
 
 
 # ---- what is refused ----
@@ -299,7 +308,7 @@ def test_an_image_by_digest_has_that_digest(tmp_path: Path) -> None:
     by_digest = NeededImage(f"quay.io/c:1@{IMAGE.digest}", f"quay.io/c:1@{IMAGE.digest}", ("web",))
     (entry,) = json.loads(collect_images(str(tmp_path / "layout"), [by_digest], "").files["images/index.json"])["manifests"]
     assert entry["digest"] == IMAGE.digest and entry["annotations"]["io.containerd.image.name"] == f"quay.io/c@{IMAGE.digest}"
-    with pytest.raises(InvalidInput, match=f"another digest, {other.digest}"):
+    with pytest.raises(InvalidInput, match=f"another digest there, {other.digest}"):
         collect_images(str(tmp_path / "layout"), [NeededImage(f"quay.io/b:1@{IMAGE.digest[:-1]}0", "quay.io/b:1", ("web",))], "")
 
 
