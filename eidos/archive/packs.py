@@ -36,11 +36,11 @@ DATA = "eidos/_data/"
 #: What ``eidos watch`` serves its metrics with is part of every file.
 PARTS = {
     "server": (
-        "bundle cli/bundle cli/bundle_arguments cli/serve server/access_log server/app server/handlers server/openapi "
+        "bundle cli/bundle cli/bundle_arguments cli/serve oci server/access_log server/app server/handlers server/openapi "
         "server/parameters server/recipe_data server/request_document server/request_metrics server/routes server/static_content "
         "server/transport/supervisor"
     ),
-    "full": "cli/evidence cli/image cli/mirror cli/pull cli/push cli/self_verify cli/sign cli/verify oci sign",
+    "full": "cli/evidence cli/image cli/mirror cli/pull cli/push cli/self_verify cli/sign cli/verify sign",
 }
 _PART_OF = {path: part for part, paths in PARTS.items() for path in paths.split()}
 
