@@ -16,7 +16,7 @@ from eidos.model.bundle import CHECKSUMS, Bundle, is_attestation
 from eidos.model.check_report import CheckReport
 from eidos.model.diff import UNREAD, Change, ComparedDocument, Diff
 from eidos.model.finding import FAIL, NOT_APPLICABLE, PASS
-from eidos.model.measurement import TYPES
+from eidos.model.measurement import TYPES, WITHHELD
 from eidos.model.recipe import Recipe
 from eidos.model.snapshot import Snapshot, natural_key
 
@@ -27,10 +27,13 @@ if TYPE_CHECKING:
 
     from eidos.comparison_rules import ComparisonRules
     from eidos.diff.tree_comparison import Address
+    from eidos.redact.harmless_names import NameList
 
     Comparable = Union[Snapshot, Recipe, CheckReport, Bundle]
 
 SNAPSHOT, RECIPE, REPORT, BUNDLE = "Snapshot", "Recipe", "CheckReport", "Bundle"
+
+_harmless_fields: list[NameList] = []
 
 #: Groups of the findings of two reports.
 NEW, RESOLVED, OTHER = "New", "Resolved", "Changed"
@@ -179,7 +182,33 @@ def _change(kind: str, address: Address, difference: str, why: str, old: Any, ne
     if kind == REPORT and address[0] == "findings":
         return _finding_change(address, difference, old, new)
     before, after = (None if value is MISSING else "null" if value is None else value for value in (old, new))
+    if kind == BUNDLE or address[0] == "components":
+        before, after = (_without_secrets(value, address[-1] if len(address) > 1 else "") for value in (before, after))
     return Change(_path(kind, address), difference, _group(kind, address), before, after, why)
+
+
+def _without_secrets(value: Any, name: str) -> Any:
+    """A value of a chart as a comparison shows it: its reader may not have the bundle. ``name`` is its own, or of a variable."""
+    if isinstance(value, dict):
+        variable = str(value.get("name", "value"))
+        return {key: _without_secrets(each, variable if key == "value" else str(key)) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_without_secrets(each, name) for each in value]
+    if not isinstance(value, str) or not value:
+        return value
+    from eidos.redact.secret_names import has_credential_word  # few comparisons are of values
+
+    return WITHHELD if has_credential_word(name) and harmless_fields().section(name) is None else value
+
+
+def harmless_fields() -> NameList:
+    """Fields of charts that only look as if they held a credential."""
+    if not _harmless_fields:
+        from eidos.files.resources import read_text
+        from eidos.redact.harmless_names import NameList
+
+        _harmless_fields.append(NameList(read_text("templates/harmless/policy-fields.txt")))
+    return _harmless_fields[0]
 
 
 def _group(kind: str, address: Address) -> str:

@@ -179,8 +179,12 @@ def _import_what_requests_need() -> None:
 
     from eidos import workflow  # noqa: F401 - for the import alone
     from eidos.bundle import engine, node_tuning, tar_archive, zip_archive  # noqa: F401 - for the import alone
+    from eidos.diff.documents import harmless_fields
     from eidos.formats import block_yaml, json_reader, json_writer, yaml_reader, yaml_writer  # noqa: F401 - for the import alone
     from eidos.recipe import detection, resolver  # noqa: F401 - for the import alone
+    from eidos.redact import secret_names  # noqa: F401 - for the import alone
+
+    harmless_fields()
 
 
 def _find_operation(route: Route | None, method: str) -> Operation | None:

@@ -143,6 +143,16 @@ def test_bundles_differ_by_value_where_a_file_is_data_and_by_line_where_it_is_te
     assert diff.sentence == "2 files changed, 1 file added, 1 file removed"
 
 
+def test_a_comparison_of_bundles_shows_no_value_that_is_named_after_a_credential() -> None:
+    old, new = (
+        Bundle({"a.yaml": f"env: [{{name: API_KEY, value: {value}}}]\npassword: {value}\nkey: {value}\nx: {value}\n".encode()}, ())
+        for value in ("one", "two")
+    )
+    changes = {change.path.partition(": ")[2]: (change.old, change.new) for change in compare(old, new).changes}
+    hidden = [{"name": "API_KEY", "value": WITHHELD}]
+    assert changes == {"env": (hidden, hidden), "password": (WITHHELD, WITHHELD), "key": ("one", "two"), "x": ("one", "two")}
+
+
 def test_a_report_says_which_findings_are_new_and_resolved_and_unknown_is_not_resolved() -> None:
     def report(**statuses: str) -> CheckReport:
         return CheckReport(
