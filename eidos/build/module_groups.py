@@ -12,7 +12,7 @@ from __future__ import annotations
 #: Starts, and the modules below ``eidos`` that they import together.
 UNCOMPRESSED_GROUPS = """
 every start:
-    eidos _build cli cli.commands errors files files.atomic_write files.resources log
+    eidos _build cli cli.commands cli.exit_status errors files files.atomic_write files.resources log
 
 every verb:
     cli.arguments cli.cluster_options cli.document_locations cli.options cli.user_config collectors duration formats

@@ -10,7 +10,8 @@ import os
 import sys
 
 from eidos import log
-from eidos.cli.commands import BUILT_FOR, COMMANDS, EXIT_STATUS, LEFT_OUT, VERB_FLAGS, load_verb_module, load_verbs
+from eidos.cli.commands import BUILT_FOR, COMMANDS, LEFT_OUT, VERB_FLAGS, load_verb_module, load_verbs
+from eidos.cli.exit_status import INVALID, status_of_error
 from eidos.errors import EidosError, InvalidInput
 
 TYPE_CHECKING = False
@@ -38,12 +39,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         if _is_closed_pipe(fault):
             return CLOSED_PIPE
         log.error(fault.message, hint=fault.hint, excerpt=fault.excerpt)
-        return EXIT_STATUS.get(fault.code, 1)
+        return status_of_error(fault)
     except ModuleNotFoundError as fault:
         if not BUILT_FOR or not (fault.name or "").startswith("eidos."):
             raise
         log.error(f"{fault.name} is missing: this file was built for {BUILT_FOR}", hint=FULL_FILE)
-        return EXIT_STATUS["invalid-input"]
+        return INVALID
 
 
 def _is_closed_pipe(fault: EidosError) -> bool:

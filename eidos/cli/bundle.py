@@ -10,7 +10,7 @@ import os
 from eidos import log
 from eidos.cli import document_locations
 from eidos.cli.cluster_options import CLUSTER, OR_IN_CLUSTER
-from eidos.cli.commands import FAILED, FINDINGS
+from eidos.cli.exit_status import FAILED, FINDINGS
 from eidos.cli.options import FORMAT, FORMATS, HELP, LOGGING, PLUGIN, Operand, Option, Verb, parse_choice, parse_path, parse_timeout
 from eidos.cli.run_telemetry import METRICS_FILE, run_with_telemetry
 from eidos.errors import InvalidInput

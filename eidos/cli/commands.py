@@ -1,4 +1,4 @@
-"""The command table, and the exit statuses.
+"""The command table.
 
 Knows each verb by name; must not know what a verb does. Every start of the program imports this file, so it imports nothing.
 
@@ -54,24 +54,6 @@ if hasattr(__loader__, "lacks"):  # an archive that runs from its source
 
 #: Flags that stand for a verb.
 VERB_FLAGS = {"--version": "version", "-V": "version", "--help": "help", "-h": "help"}
-
-#: Code of an error → exit status; that of any other is 1.
-EXIT_STATUS = {"invalid-input": 2, "invalid-data": 2, "not-found": 2, "integrity": 5, "timeout": 124}
-
-#: Exit statuses of verbs that wrote their answer: something is missing, something was found, or something is not authentic.
-FAILED, INCOMPLETE, FINDINGS, INTEGRITY = 1, 3, 4, 5
-
-#: What each exit status means, for ``--help``.
-EXIT_STATUS_HELP = {
-    0: "done",
-    1: "failed",
-    2: "wrong usage or invalid input",
-    3: "incomplete: written, but something required is missing",
-    4: "findings: a check failed, or two documents differ",
-    5: "integrity: a checksum or a signature does not match",
-    124: "timed out before anything was written",
-    130: "interrupted (143: terminated)",
-}
 
 
 def load_verb_module(verb: str) -> Any:

@@ -12,7 +12,7 @@ import time
 from eidos import collectors
 from eidos.cli import document_locations
 from eidos.cli.cluster_options import CLUSTER, OR_IN_CLUSTER
-from eidos.cli.commands import FINDINGS
+from eidos.cli.exit_status import FINDINGS
 from eidos.cli.host_snapshot import ROOT, SMI, UNITS, read_host
 from eidos.cli.options import FORMAT, HELP, LOGGING, OUTPUT, Operand, Option, Verb, parse_path, parse_timeout
 from eidos.diff.markdown import show_value

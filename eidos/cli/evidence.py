@@ -14,7 +14,7 @@ from eidos import collectors, log
 from eidos.cli import document_locations
 from eidos.cli.anonymous import ANONYMOUS, make_pseudonyms
 from eidos.cli.cluster_options import CLUSTER, OR_IN_CLUSTER
-from eidos.cli.commands import FINDINGS, INCOMPLETE
+from eidos.cli.exit_status import FINDINGS, INCOMPLETE
 from eidos.cli.host_snapshot import ROOT, SMI, UNITS, read_host
 from eidos.cli.judge_options import (
     ALLOW_UNKNOWN,

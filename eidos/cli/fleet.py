@@ -12,7 +12,7 @@ import time
 from eidos import collectors, log
 from eidos.cli import cluster_options, document_locations
 from eidos.cli.anonymous import ANONYMOUS, anonymize_answers, make_pseudonyms
-from eidos.cli.commands import FINDINGS, INCOMPLETE
+from eidos.cli.exit_status import FINDINGS, INCOMPLETE
 from eidos.cli.fleet_check import CHECK_OPTIONS, FleetMeasure, is_failed, is_unknown, saved_cluster, saved_snapshots
 from eidos.cli.fleet_jobs import ALL, JOB_OPTIONS
 from eidos.cli.fleet_progress import Progress

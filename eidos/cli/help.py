@@ -7,7 +7,8 @@ import: it is read first, on a machine that may be slow.
 from __future__ import annotations
 
 from eidos import __version__
-from eidos.cli.commands import BUILT_FOR, COMMANDS, EXIT_STATUS_HELP
+from eidos.cli.commands import BUILT_FOR, COMMANDS
+from eidos.cli.exit_status import EXIT_STATUS_HELP
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from eidos import log
 from eidos.cli import document_locations
-from eidos.cli.commands import FINDINGS, INCOMPLETE
+from eidos.cli.exit_status import FINDINGS, INCOMPLETE
 from eidos.cli.options import Option, parse_path, parse_timeout
 from eidos.cli.recipe_query import QUERY_OPTIONS, open_store, query_words
 from eidos.collectors import select_collectors

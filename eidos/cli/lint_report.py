@@ -6,7 +6,7 @@ Knows which data is checked, how issues are shown and the exit status; must not 
 from __future__ import annotations
 
 from eidos.cli import document_locations
-from eidos.cli.commands import FINDINGS
+from eidos.cli.exit_status import FINDINGS
 from eidos.errors import InvalidInput
 from eidos.formats import serialize
 from eidos.log import printable

@@ -9,7 +9,7 @@ import time
 
 from eidos import log
 from eidos.cli import document_locations, registry_locations
-from eidos.cli.commands import FINDINGS
+from eidos.cli.exit_status import FINDINGS
 from eidos.cli.options import FORMAT, HELP, LOGGING, Operand, Option, Verb, parse_path, parse_timeout
 from eidos.cli.push import require_unchanged
 from eidos.cli.registry_locations import REGISTRY

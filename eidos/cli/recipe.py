@@ -11,7 +11,7 @@ import time
 from eidos import log
 from eidos.cli import document_locations
 from eidos.cli.cluster_options import CLUSTER, OR_IN_CLUSTER
-from eidos.cli.commands import FINDINGS
+from eidos.cli.exit_status import FINDINGS
 from eidos.cli.options import FORMAT, FORMATS, HELP, LOGGING, OUTPUT, PLUGIN, Operand, Option, Verb, parse_path, parse_timeout
 from eidos.cli.recipe_query import QUERY_OPTIONS, open_store, query_words
 from eidos.cli.run_telemetry import METRICS_FILE, run_with_telemetry

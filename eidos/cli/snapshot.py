@@ -13,7 +13,7 @@ from eidos import collectors, log
 from eidos.cli import document_locations
 from eidos.cli.anonymous import ANONYMOUS, make_pseudonyms
 from eidos.cli.cluster_options import CLUSTER, OR_IN_CLUSTER
-from eidos.cli.commands import INCOMPLETE
+from eidos.cli.exit_status import INCOMPLETE
 from eidos.cli.host_snapshot import ROOT, SMI, UNITS, read_host
 from eidos.cli.options import FORMAT, HELP, LOGGING, OUTPUT, PLUGIN, Option, Verb, parse_timeout
 from eidos.cli.run_telemetry import METRICS_FILE, run_with_telemetry

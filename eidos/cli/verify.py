@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from eidos import log
 from eidos.cli import document_locations
-from eidos.cli.commands import FAILED, INTEGRITY
 from eidos.cli.document_locations import STDOUT, write_document
+from eidos.cli.exit_status import FAILED, INTEGRITY
 from eidos.cli.options import FORMAT, HELP, LOGGING, Operand, Option, Verb, parse_path, parse_timeout
 from eidos.errors import InvalidInput
 from eidos.formats import serialize

@@ -7,7 +7,8 @@ from collections.abc import Callable
 
 import pytest
 
-from eidos.cli.commands import COMMANDS, EXIT_STATUS_HELP
+from eidos.cli.commands import COMMANDS
+from eidos.cli.exit_status import EXIT_STATUS_HELP
 from eidos.cli.recipe_table import matrix_markdown
 from eidos.files.resources import read_text
 from eidos.recipe.coverage import advice_matrix

@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 
 from eidos import make_bundle, make_recipe, to_json, write_bundle
-from eidos.cli import commands
+from eidos.cli import commands, exit_status
 from eidos.cli.help import TOPICS
 from tests.fakes.apiserver import ApiServer
 from tests.fakes.job_controller import JobController
@@ -185,7 +185,7 @@ def test_links_lead_to_files() -> None:
 
 def test_the_tables_are_those_of_the_program_and_its_data() -> None:
     rows = [f"| `{name}` | {summary} |" for name, (_, summary) in commands.COMMANDS.items()]
-    rows += [f"| {status} | {meaning} |" for status, meaning in commands.EXIT_STATUS_HELP.items()]
+    rows += [f"| {status} | {meaning} |" for status, meaning in exit_status.EXIT_STATUS_HELP.items()]
     rows += [f"| [{topic}](templates/help/{topic}.md) | {subject} |" for topic, subject in TOPICS.items()]
     assert not [row for row in rows if f"\n{row}\n" not in README]
 

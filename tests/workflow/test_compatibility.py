@@ -16,7 +16,8 @@ import pytest
 
 import eidos
 from eidos import errors
-from eidos.cli.commands import EXIT_STATUS, EXIT_STATUS_HELP, VERB_FLAGS, load_verbs
+from eidos.cli.commands import VERB_FLAGS, load_verbs
+from eidos.cli.exit_status import EXIT_STATUS, EXIT_STATUS_HELP
 from eidos.cli.options import Operand, Option
 from eidos.collectors import list_collectors
 from eidos.fleet.comparison import ODD, Difference, NodeClass
