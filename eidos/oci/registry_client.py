@@ -241,8 +241,10 @@ class RegistryClient:
                 return RegistryError(f"{subject}: login required: status {status}{words}", LOGIN_HINT, status)
             hint = LOGIN_HINT if status == 401 else "check the rights of the login"
             return RegistryError(f"{subject}: access denied: status {status}{words}", hint, status)
-        too_large = "raise the limit of the registry, or of the proxy before it, for the size of a request" if status == 413 else None
-        return _failure(f"{subject}: the registry failed: status {status}{words}", status, response.headers, too_large)
+        advice = "raise the limit of the registry, or of the proxy before it, for the size of a request" if status == 413 else None
+        if status == 400 and self.settings.plain_http and b"HTTPS" in response.body:  # as Go's and nginx's servers say it
+            advice = "remove --plain-http: this registry has TLS"
+        return _failure(f"{subject}: the registry failed: status {status}{words}", status, response.headers, advice)
 
     def close(self) -> None:
         """Close all connections."""

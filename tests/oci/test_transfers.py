@@ -132,13 +132,14 @@ def test_what_does_not_pass_says_why(registry: OciRegistry) -> None:
     [
         (Reply(429, headers={"Retry-After": "3600"}), "in 3,600 s, as the server asks"),
         (Reply(413), "raise the limit of the registry"),
+        (Reply(400, b"Client sent an HTTP request to an HTTPS server.\n"), "remove --plain-http"),
         (Reply(308), None),
     ],
 )
 def test_what_to_do_about_a_status_is_in_the_hint(registry: OciRegistry, reply: Reply, hint: str | None) -> None:
     registry.before = lambda received: reply
     with pytest.raises(RegistryError, match=f"the registry failed: status {reply.status}") as fault:
-        push_artifact(store(registry.host), ARTIFACT, "v1")
+        open_artifact(store(registry.host), "v1")
     assert (hint in (fault.value.hint or "")) if hint else fault.value.hint is None
     assert len(registry.requests) == 1
 
