@@ -135,6 +135,21 @@ def collect(sources: Sources) -> Iterator[Part]:
         yield Subtype("sysctl" + VOLATILE, walk.volatile)
 
 
+def _redact_command(text: str) -> tuple[str, int]:
+    """A command line that the kernel runs, as it may be shown, and how many parts of it are withheld.
+
+    >>> _redact_command("|/usr/bin/collect -t hunter %p")
+    ('|/usr/bin/collect -t <withheld> %p', 1)
+    """
+    from eidos.redact.command_lines import redact_command_line  # most hosts have no such file with arguments
+    from eidos.redact.harmless_names import NameList
+
+    pipe = text[: text.startswith("|")]
+    # systemd 240 to 251 has no limit of a core file in its pattern, but this number.
+    words, count = redact_command_line(text[len(pipe) :].split(), NameList(f"[words] {1 << 63}"))
+    return (pipe + " ".join(words), count) if count else (text, 0)
+
+
 class _Walk:
     """One walk over the tree, and its results; paths are relative to :data:`ROOT`."""
 
@@ -225,7 +240,7 @@ class _Walk:
         if name in SECRET_FILES and text.strip("0:-, \t\n"):
             shown, secrets = WITHHELD, 1
         elif path in COMMAND_FILES:
-            shown, secrets = redact_text(text, is_not_random)
+            shown, secrets = _redact_command(text) if text.startswith("|") or " " in text else redact_text(text, is_not_random)
         if secrets and _full_path(path) in self._revealed:
             self._gap(REVEALED, path, "requested")
         elif secrets:

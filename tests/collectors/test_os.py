@@ -274,12 +274,12 @@ def test_secrets_of_the_kernel_are_withheld(tree: Path) -> None:
     (net / "ipv4/tcp_fastopen_key").write_text("1b0f2d3c-00000000-00000000-00000001\n")
     (net / "core/netdev_rss_key").write_text("00:00:00:00\n")
     (net / "ipv6/conf/all/stable_secret").write_text("2001:db8::1\n")
-    (tree / "proc/sys/kernel/core_pattern").write_text("|/usr/bin/collect --token hunter2 %p\n")
+    (tree / "proc/sys/kernel/core_pattern").write_text("|/usr/bin/collect --token hunter2 -p hunter %p\n")
     subtypes, gaps = ask("os.sysctl", tree)
     data = subtypes["sysctl"].data
     assert data["/proc/sys/net/ipv4/tcp_fastopen_key"] == data["/proc/sys/net/ipv6/conf/all/stable_secret"] == WITHHELD
     assert data["/proc/sys/net/core/netdev_rss_key"] == "00:00:00:00", "not set"
-    assert data["/proc/sys/kernel/core_pattern"] == f"|/usr/bin/collect --token {WITHHELD} %p"
+    assert data["/proc/sys/kernel/core_pattern"] == f"|/usr/bin/collect --token {WITHHELD} -p {WITHHELD} %p"
     assert [gap.what for gap in gaps if gap.kind == SECRET] == [
         "/proc/sys/kernel/core_pattern",
         "/proc/sys/net/ipv4/tcp_fastopen_key",
