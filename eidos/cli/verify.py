@@ -15,6 +15,7 @@ from eidos.errors import InvalidInput
 from eidos.formats import serialize
 from eidos.log import printable
 from eidos.model.bundle import CHECKSUMS, STATEMENT
+from eidos.model.record import replace
 from eidos.sign.signature_check import INVALID, UNTRUSTED, UNVERIFIED, VALID, SignatureResult
 from eidos.terminal import fit_locale
 from eidos.wording import count_of
@@ -156,7 +157,7 @@ def _policy(values: Values) -> SignaturePolicy | None:
         signers = read_allowed_signers(values["allowed-signers"], tuple(values["identity"]))
         rules.append(SignatureRule(1, signers=signers, place="--allowed-signers"))
     policy = read_policy(values["policy"]) if values["policy"] else SignaturePolicy(())
-    return SignaturePolicy((*policy.rules, *rules), policy.accepted)
+    return replace(policy, rules=(*policy.rules, *rules))
 
 
 def _lines(path: str, inspection: Inspection, result_of_policy: PolicyResult | None) -> list[str]:
@@ -180,6 +181,10 @@ def _lines(path: str, inspection: Inspection, result_of_policy: PolicyResult | N
             lines.append(f"checked: {name}: signed by {result.key}{whose}, trusted by {result.trusted}")
         else:
             lines.append(f"{'wrong' if result.outcome == INVALID else 'not checked'}: {name}: {_why(result)}")
+    if result_of_policy.provenance:
+        lines.append(f"checked: what the statement says: {', '.join(result_of_policy.provenance)}")
+    if result_of_policy.unchecked:
+        lines.append(f"not checked: what the statement says: {', '.join(result_of_policy.unchecked)}")
     return [*lines, f"not checked: {BEYOND_SIGNATURES}"]
 
 
@@ -201,5 +206,6 @@ def _tree(path: str, inspection: Inspection, result_of_policy: PolicyResult | No
     if result_of_policy is not None:
         tree["signatures"] = [result.to_tree() for result in result_of_policy.results]
         tree["failures"] = list(result_of_policy.failures)
+        tree["provenance"] = {"checked": list(result_of_policy.provenance), "not-checked": list(result_of_policy.unchecked)}
         tree["not-checked"] = BEYOND_SIGNATURES
     return tree

@@ -20,9 +20,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-#: Entries of the archive that are not sent, besides those that an agent does not need: bytecode saves less time than sending it takes.
-EXCLUDED_ENTRIES = ("licenses/",)
-
 #: The path of the archive in tracebacks from there.
 ARCHIVE = "/eidos.pyz/"
 
@@ -101,7 +98,7 @@ def build_program(
 
     from eidos.archive.purposes import AGENT, LEFT_OUT, MARKER
 
-    excluded = (*EXCLUDED_ENTRIES, *LEFT_OUT[AGENT])
+    excluded = LEFT_OUT[AGENT]  # bytecode among them, which saves less time than sending it takes
     hint = "run eidos.pyz, or pass it with --program; 'python3 build_zipapp.py' builds one"
     try:
         with zipfile.ZipFile(path) as archive:

@@ -16,7 +16,14 @@ keys and files relative to its own folder::
       recipe: [5293ec77…]            # SHA-256 of recipe.yaml
       recipe-data: [8d89e3…]
       program-data: [8d89e3…]
+      builder: [https://eidos.dgxc.io/eidos]
+      build-type: [https://eidos.dgxc.io/bundle/v1]
       query: {gpu: [h100, h200], service: [eks]}
+      options: {registry: [mirror.example.com]}    # these must be so, and no other may be set
+      plugins: [acme@sha256:5fe1…]   # no other may have taken part; [] is none
+
+That what a policy does not name is not accepted either, where it may change what is built, is the rule of SLSA v1.0 ("Verifying artifacts",
+step 2) for parameters from outside.
 """
 
 from __future__ import annotations
@@ -26,8 +33,10 @@ import os
 from eidos.errors import EidosError, InvalidData
 from eidos.files import read_named_file
 from eidos.model.bundle import STATEMENT
+from eidos.model.number_format import format_scalar
+from eidos.model.plugin import split_reference
 from eidos.model.record import Record
-from eidos.model.tree_reader import TreeReader
+from eidos.model.tree_reader import ANY_SCALAR, TreeReader
 from eidos.sign.key_forms import Key, read_public_key
 from eidos.sign.signature_check import (
     INVALID,
@@ -43,7 +52,7 @@ from eidos.wording import count_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
 KIND, API_VERSION = "SignaturePolicy", "policy.dgxc.io/v1"
 
@@ -55,7 +64,8 @@ _SIGNATURE_FIELDS = ("keys", "allowed-signers", "identities", "threshold")
 
 #: Field of a policy → name of the dependency in the statement whose digest it lists.
 _DIGESTS = {"recipe": "recipe.yaml", "recipe-data": "recipe-data", "program-data": "program-data"}
-_PROVENANCE_FIELDS = ("program", "commit", *_DIGESTS, "query")
+_LISTS = ("program", "commit", *_DIGESTS, "builder", "build-type")
+_MAPPINGS, _PLUGINS = ("query", "options"), "plugins"
 
 
 class SignatureRule(Record):
@@ -68,10 +78,15 @@ class SignatureRule(Record):
 
 
 class SignaturePolicy(Record):
-    """What must hold: ``accepted`` maps a field of the provenance to the values that it may have."""
+    """What must hold: ``accepted`` maps a field of the provenance to the values that it may have.
+
+    ``plugins`` are those that may have taken part, and with ``only_options`` no option may be set that is not accepted.
+    """
 
     rules: tuple[SignatureRule, ...]
     accepted: dict[str, tuple[str, ...]] = {}
+    plugins: tuple[str, ...] | None = None
+    only_options: bool = False
 
 
 def read_policy(path: str) -> SignaturePolicy:
@@ -91,14 +106,19 @@ def parse_policy(tree: object, name: str) -> SignaturePolicy:
     if not rules:
         raise reader.error("expected at least one entry", "list who must have signed", name="signatures")
     provenance = reader.mapping("provenance")
-    provenance.expect_only(_PROVENANCE_FIELDS)
-    accepted = {field: provenance.names(field) for field in _PROVENANCE_FIELDS if field in provenance and field != "query"}
-    query = provenance.mapping("query")
-    accepted.update({f"query.{field}": query.names(field) for field in query.tree})
+    provenance.expect_only((*_LISTS, *_MAPPINGS, _PLUGINS))
+    accepted = {field: provenance.names(field) for field in _LISTS if field in provenance}
+    for group in _MAPPINGS:
+        fields = provenance.mapping(group)
+        accepted.update({f"{group}.{field}": fields.names(field) for field in fields.tree})
     for field, values in accepted.items():
         if not values:
             raise provenance.error("expected at least one value", name=field)
-    return SignaturePolicy(rules, accepted)
+    plugins = provenance.names(_PLUGINS) if _PLUGINS in provenance else None
+    for number, plugin in enumerate(plugins or ()):
+        if split_reference(plugin) is None:
+            raise provenance.error("expected NAME@sha256:DIGEST", "a recipe has it in metadata.plugins", name=f"{_PLUGINS}[{number}]")
+    return SignaturePolicy(rules, accepted, plugins, "options" in provenance)
 
 
 def _rule(entry: TreeReader, folder: str) -> SignatureRule:
@@ -129,12 +149,15 @@ def _beside(name: str, folder: str) -> str:
 class PolicyResult(Record):
     """What came of a policy: a result for each signature, and what does not hold, a sentence each.
 
-    ``is_open`` says that it might hold: no signature is wrong, but one could not be verified.
+    ``provenance`` has the fields of the statement that were checked, ``unchecked`` the others. ``is_open`` says that it might hold: no
+    signature is wrong, but one could not be verified.
     """
 
     results: tuple[SignatureResult, ...]
     failures: tuple[str, ...]
     is_open: bool = False
+    provenance: tuple[str, ...] = ()
+    unchecked: tuple[str, ...] = ()
 
 
 def apply_policy(policy: SignaturePolicy, attestations: Mapping[str, bytes], deadline: float) -> PolicyResult:
@@ -158,12 +181,16 @@ def apply_policy(policy: SignaturePolicy, attestations: Mapping[str, bytes], dea
     wrong = [result for result in results.values() if result.outcome == INVALID]
     failures += [f"{result.path}: {result.why}" for result in wrong]
     is_open = is_open and not wrong and any(result.outcome == UNVERIFIED for result in results.values())
-    if policy.accepted and not failures:
-        from eidos.formats import from_text
+    in_order = tuple(results[path] for path in sorted(results))
+    if failures:
+        return PolicyResult(in_order, tuple(failures), is_open)
+    from eidos.formats import from_text
 
-        more = _refused_provenance(policy, from_text(attestations[STATEMENT], STATEMENT))
-        failures, is_open = [*failures, *more], is_open and not more
-    return PolicyResult(tuple(results[path] for path in sorted(results)), tuple(failures), is_open)
+    statement = _Provenance(from_text(attestations[STATEMENT], STATEMENT))
+    refused = statement.refused(policy)
+    checked = [field for field in statement.fields if field in policy.accepted or statement.is_held(field, policy)]
+    unchecked = [field for field in statement.fields if field not in checked]
+    return PolicyResult(in_order, tuple(refused), is_open and not refused, tuple(checked), tuple(unchecked))
 
 
 def _missing(rule: SignatureRule, count: int, unverified: int) -> str:
@@ -176,24 +203,52 @@ def _missing(rule: SignatureRule, count: int, unverified: int) -> str:
     return f"{rule.place}: {how} {' or '.join(rule.signers.identities) or f'anybody in {rule.signers.name}'}"
 
 
-def _refused_provenance(policy: SignaturePolicy, statement: object) -> list[str]:
-    actual = _provenance(statement)
-    refused = []
-    for field, values in policy.accepted.items():
-        value = actual.get(field, "")
-        if value not in values:
-            refused.append(f"provenance.{field}: the statement has {value!r}" if value else f"provenance.{field}: the statement has none")
-    return refused
+class _Provenance:
+    """What a statement says, by the fields of a policy: ``fields`` has the values of each, most have one."""
+
+    def __init__(self, statement: object) -> None:
+        predicate = TreeReader(statement, "statement", text_types=ANY_SCALAR).mapping("predicate")
+        definition, builder = predicate.mapping("buildDefinition"), predicate.mapping("runDetails").mapping("builder")
+        version = builder.mapping("version")
+        texts = {"program": version.text("eidos"), "commit": version.text("commit")}
+        digests = {entry.text("name"): entry.mapping("digest").text("sha256") for entry in definition.mappings("resolvedDependencies")}
+        texts.update({field: digests.get(name, "") for field, name in _DIGESTS.items()})
+        texts.update({"builder": builder.text("id"), "build-type": definition.text("buildType")})
+        self.fields: dict[str, tuple[str, ...]] = {field: (text,) for field, text in texts.items() if text}
+        for group in _MAPPINGS:
+            tree = definition.mapping("externalParameters").mapping(group).tree
+            self.fields.update({f"{group}.{name}": tuple(_texts(value)) for name, value in tree.items()})
+        start = "plugin/"
+        plugins = (f"{name[len(start) :]}@sha256:{digest}" for name, digest in digests.items() if name.startswith(start))
+        self.fields[_PLUGINS] = tuple(plugins)
+        self.fields.pop("options.plugin", None)  # among those
+
+    def is_held(self, field: str, policy: SignaturePolicy) -> bool:
+        """Whether a policy says something of a field that it has no list for."""
+        return (field == _PLUGINS and policy.plugins is not None) or (field.startswith("options.") and policy.only_options)
+
+    def refused(self, policy: SignaturePolicy) -> list[str]:
+        """A sentence for each field that is not as the policy wants it."""
+        refused = []
+        for field, accepted in policy.accepted.items():
+            values = self.fields.get(field, ())
+            if not values:
+                refused.append(f"provenance.{field}: the statement has none")
+            refused += [f"provenance.{field}: the statement has {value!r}" for value in values if value not in accepted]
+        if policy.only_options:
+            others = [field for field in self.fields if field.startswith("options.") and field not in policy.accepted]
+            refused += [f"provenance.{field}: the statement has it, and the policy has not" for field in others]
+        if policy.plugins is not None:
+            others = [plugin for plugin in self.fields[_PLUGINS] if plugin not in policy.plugins]
+            refused += [f"provenance.{_PLUGINS}: the statement has {plugin!r}" for plugin in others]
+        return refused
 
 
-def _provenance(statement: object) -> dict[str, str]:
-    """What a statement says, by the fields of a policy."""
-    predicate = TreeReader(statement, "statement").mapping("predicate")
-    definition, builder = predicate.mapping("buildDefinition"), predicate.mapping("runDetails").mapping("builder")
-    version = builder.mapping("version")
-    fields = {"program": version.text("eidos"), "commit": version.text("commit")}
-    digests = {entry.text("name"): entry.mapping("digest").text("sha256") for entry in definition.mappings("resolvedDependencies")}
-    fields.update({field: digests.get(name, "") for field, name in _DIGESTS.items()})
-    query = definition.mapping("externalParameters").mapping("query")
-    fields.update({f"query.{name}": query.text(name) for name in query.tree if not isinstance(query.tree[name], (dict, list))})
-    return fields
+def _texts(value: object) -> Iterator[str]:
+    """The values of an option, as text: of a mapping those of ``key=value``."""
+    if isinstance(value, dict):
+        yield from (f"{key}={text}" for key, item in value.items() for text in _texts(item))
+    elif isinstance(value, (list, tuple)):
+        yield from (",".join(_texts(item)) for item in value)
+    elif isinstance(value, (str, int, float)):
+        yield format_scalar(value)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import base64
+import marshal
 import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -518,6 +521,9 @@ def test_what_is_sent_is_ascii_and_small(pyz: Path, agent_pyz: Path) -> None:
     sent = build_program(str(pyz), ["snapshot", "--units", "ü"], "--eidos-0")
     assert sent.text.isascii()
     assert len(sent.text) < 2 * agent_pyz.stat().st_size
+    data = sent.text.partition(b'DATA = """\n')[2].partition(b'"""')[0]
+    files = marshal.loads(zlib.decompress(base64.decodebytes(data)))
+    assert {f"licenses/{name}.txt" for name in ("eidos", "PyYAML", "nvidia-ml-py")} <= files.keys(), "what is sent is a copy"
 
 
 def test_a_program_that_is_damaged(agent_pyz: Path, tmp_path: Path) -> None:

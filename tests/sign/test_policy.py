@@ -20,7 +20,7 @@ from eidos.model.bundle import STATEMENT
 from eidos.sign.key_forms import is_fingerprint, read_private_key, read_public_key
 from eidos.sign.openssh_signature import public_key
 from eidos.sign.openssl_signature import MessageSignature, format_sigstore_bundle, parse_sigstore_bundle
-from eidos.sign.signature_policy import parse_policy
+from eidos.sign.signature_policy import _Provenance, parse_policy
 from eidos.workflow import make_bundle, make_recipe
 from tests.sign.keys import Keys
 from tests.support.program import Run
@@ -48,6 +48,10 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "no such key": ({"signatures": [{"keys": [PGP]}, {"keys": ["none.pub"]}]}, "signatures[1]: --key: none.pub: no such file"),
     "an empty list": ({"signatures": [{"keys": [PGP]}], "provenance": {"program": []}}, "provenance.program: expected at least one value"),
     "no such field": ({"signatures": [{"keys": [PGP]}], "provenance": {"programm": ["1"]}}, "unknown field 'programm'"),
+    "a plug-in without digest": (
+        {"signatures": [{"keys": [PGP]}], "provenance": {"plugins": ["acme"]}},
+        "plugins[0]: expected NAME@sha256:DIGEST",
+    ),
     "no list of values": ({"signatures": [{"keys": [PGP]}], "provenance": {"query": {"gpu": "h100"}}}, "provenance.query.gpu"),
 }
 
@@ -58,7 +62,15 @@ def test_the_schema_accepts_what_the_reader_accepts() -> None:
         "kind": "SignaturePolicy",
         "apiVersion": "policy.dgxc.io/v1",
         "signatures": [{"keys": [PGP, "B2" * 20], "threshold": 2}],
-        "provenance": {"program": ["0.1.0"], "recipe": ["0" * 64], "query": {"gpu": ["h100"]}},
+        "provenance": {
+            "program": ["0.1.0"],
+            "recipe": ["0" * 64],
+            "query": {"gpu": ["h100"]},
+            "builder": ["x"],
+            "build-type": ["x"],
+            "options": {"registry": ["x"]},
+            "plugins": [],
+        },
     }
     assert parse_policy(good, "policy.yaml").rules and not list(schema.iter_errors(good))
     outside = {"more than there are", "a key that is none", "no such key"}  # what no schema knows
@@ -160,6 +172,46 @@ def test_thresholds_signers_and_provenance(tmp_path: Path, keys: Keys, eidos: Ru
     digests = {entry["name"]: entry["digest"]["sha256"] for entry in statement["predicate"]["buildDefinition"]["resolvedDependencies"]}
     assert verify(one + f"provenance: {{recipe: [{digests['recipe.yaml']}], program-data: [{digests['program-data']}]}}\n")[0] == 0
     assert eidos("verify", str(path), "--policy", str(tmp_path / "none.yaml")).status == 2
+    builder = "builder: ['https://eidos.dgxc.io/eidos'], build-type: ['https://eidos.dgxc.io/bundle/v1'], plugins: []"
+    assert verify(one + f"provenance: {{{builder}, options: {{bundlers: [cert-manager, x]}}}}\n")[0] == 0
+    shown = eidos("verify", str(path), "--policy", str(policy)).out.splitlines()
+    assert "checked: what the statement says: builder, build-type, options.bundlers, plugins" in shown
+    assert "not checked: what the statement says: program, commit, recipe, recipe-data, program-data, query.service, query.gpu" in shown
+
+
+PLUGIN = "acme@sha256:" + 64 * "a"
+STATEMENT_TREE = {
+    "predicate": {
+        "buildDefinition": {
+            "buildType": "t",
+            "externalParameters": {
+                "query": {"gpu": "h100"},
+                "options": {"registry": "m", "node-agent": True, "namespaces": {"": "gpu"}, "set": ["a:b", "c:d"], "plugin": [PLUGIN]},
+            },
+            "resolvedDependencies": [{"name": "plugin/acme", "digest": {"sha256": 64 * "a"}}],
+        },
+        "runDetails": {"builder": {"id": "b"}},
+    }
+}
+OTHER_OPTIONS = {"registry": ["m"], "node-agent": ["true"], "namespaces": ["=gpu"], "set": ["a:b", "c:d"]}
+
+
+@pytest.mark.parametrize(
+    ("provenance", "refused"),
+    [
+        ({"builder": ["b"], "build-type": ["x", "t"], "options": OTHER_OPTIONS, "plugins": [PLUGIN]}, []),
+        ({"builder": ["c"], "build-type": ["u"]}, ["builder: the statement has 'b'", "build-type: the statement has 't'"]),
+        ({"program": ["1"]}, ["program: the statement has none"]),
+        ({"options": {**OTHER_OPTIONS, "set": ["a:b"]}}, ["options.set: the statement has 'c:d'"]),
+        ({"options": {**OTHER_OPTIONS, "deployer": ["argocd"]}}, ["options.deployer: the statement has none"]),
+        ({"options": {}}, [f"options.{name}: the statement has it, and the policy has not" for name in OTHER_OPTIONS]),
+        ({"plugins": []}, [f"plugins: the statement has {PLUGIN!r}"]),
+        ({"plugins": ["acme@sha256:" + 64 * "b"]}, [f"plugins: the statement has {PLUGIN!r}"]),
+    ],
+)
+def test_what_a_statement_must_say(provenance: dict[str, Any], refused: list[str]) -> None:
+    policy = parse_policy({"signatures": [{"keys": [PGP]}], "provenance": provenance}, "policy.yaml")
+    assert _Provenance(STATEMENT_TREE).refused(policy) == [f"provenance.{sentence}" for sentence in refused]
 
 
 def test_every_option_of_a_bundle_is_in_its_statement_and_no_value(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import errno
 import functools
 import hashlib
 import json
@@ -10,14 +11,19 @@ import os
 import stat
 import subprocess
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from eidos.bundle.attestation_writer import add_signature
+from eidos.bundle.bundle_options import BundleOptions
 from eidos.bundle.bundle_reader import read_files
 from eidos.bundle.checksums import sha256
 from eidos.bundle.tar_archive import pack_tar_gz
 from eidos.bundle.zip_archive import pack_zip
+from eidos.errors import EidosError
 from eidos.model.bundle import STATEMENT, Bundle, signature_path
 from eidos.sign.openssh_signature import sign_with_ssh
 from eidos.workflow import make_bundle, make_recipe, write_bundle
@@ -317,3 +323,67 @@ def test_a_key_of_gpg_that_is_not_in_the_keyring(archive: Path, keys: Keys, sign
     assert signer.verify(archive, "--key", f"0x{fingerprint.lower()}").status == 0
     assert signer.verify(archive, "--key", keys["gpg"].public).status == 5
     assert signer.verify(archive, "--key", fingerprint, keyring="/nonexistent").status == 5, "another keyring"
+
+
+#: What the file system is asked for while an archive is written again.
+CALLS = ("open", "write", "fsync", "link", "rename", "chmod")
+
+
+def add_signature_until(number: int, cut: str, path: Path, name: str, content: bytes) -> int:
+    """Sign in a child that is killed at a call of the file system, or is told that the disk is full; its exit status: 0 past the last, 2 if it went on."""
+    child = os.fork()
+    if not child:
+        left = [number]
+        real_write = os.write
+
+        def planted(call: str, real: Callable[..., Any]) -> Callable[..., Any]:
+            def run_or_cut(*arguments: Any, **more: Any) -> Any:
+                left[0] -= 1
+                if not left[0] and cut == "kill":
+                    if call == "write":
+                        real_write(arguments[0], arguments[1][:7])
+                    os._exit(9)
+                if not left[0]:
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+                if call == "write":
+                    return real_write(arguments[0], arguments[1][:4096])
+                return real(*arguments, **more)
+
+            return run_or_cut
+
+        status = 3
+        try:
+            for call in CALLS:
+                setattr(os, call, planted(call, getattr(os, call)))
+            add_signature(str(path), name, content)
+            status = 0 if left[0] > 0 else 2
+        except EidosError:
+            status = 1
+        finally:
+            os._exit(status)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+@pytest.mark.parametrize("cut", ["kill", "full"])
+@pytest.mark.parametrize("pack", [pack_tar_gz, pack_zip])
+def test_a_cut_while_an_archive_is_signed_leaves_the_old_or_the_new_one(pack: Callable[..., bytes], cut: str, tmp_path: Path) -> None:
+    """At each call of the file system, of which each write is many."""
+    old_name, new_name = (signature_path("ssh", "0" * 40, sha256(content)) for content in (b"old", b"new"))
+    files = make_bundle(make_recipe({"gpu": "h100"}), BundleOptions(components=("cert-manager",))).files
+    old, new = (pack(dict(sorted({**files, name: content}.items()))) for name, content in ((old_name, b"old"), (new_name, b"new")))
+    path = tmp_path / "archive"
+    states = set()
+    for number in range(1, 500):
+        path.write_bytes(old)
+        status = add_signature_until(number, cut, path, new_name, b"new")
+        content = path.read_bytes()
+        assert content in (old, new), (number, status)
+        states.add((status, content == new))
+        assert status in ((0, 9) if cut == "kill" else (0, 1, 2)) and (content == new or status in (1, 9)), number
+        if status == 0:
+            break
+        left = [entry.name for entry in tmp_path.iterdir() if entry != path]
+        assert cut == "kill" or not left, (number, left)
+        for name in left:
+            (tmp_path / name).unlink()
+    assert number > 10 and {done for _, done in states} == {True, False}
