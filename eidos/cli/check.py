@@ -172,14 +172,18 @@ def _snapshots(values: Values, prepare: Callable[[], object]) -> Iterator[Snapsh
     flags = [flag for name in ("root", "smi", "units") if (flag := values.origins.get(name, "")).startswith("--")]
     if flags:
         raise InvalidInput(f"{', '.join(flags)} cannot be used with --file", "remove one of the two")
-    if document_locations.is_remote(location) or not os.path.isdir(location):
-        yield document_locations.read_snapshot(location, values)[0]
-        return
-    names = [name for name in sorted(os.listdir(location)) if name.endswith(_EXTENSIONS) and not name.startswith(".")]
-    if not names:
-        raise NotFound(f"{location}: no snapshots in this folder", "name a folder of files that end in .yaml or .json")
-    for name in names:
-        yield document_locations.read_listed_snapshot(location, name)[0]
+    from contextlib import ExitStack
+
+    with ExitStack() as stack:
+        folder = document_locations.snapshot_folder(location, values, stack)
+        if folder is None:
+            yield document_locations.read_snapshot(location, values)[0]
+            return
+        names = [name for name in sorted(os.listdir(folder)) if name.endswith(_EXTENSIONS) and not name.startswith(".")]
+        if not names:
+            raise NotFound(f"{location}: no snapshots in this folder", "name a folder of files that end in .yaml or .json")
+        for name in names:
+            yield document_locations.read_listed_snapshot(folder, name)[0]
 
 
 def _write(values: Values, reports: tuple[CheckReport, ...]) -> None:

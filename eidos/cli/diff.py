@@ -169,7 +169,8 @@ def _read_document(location: str, values: Values) -> tuple[Document, Any]:
     if is_file and os.path.isdir(location):
         return _read_bundle(location), None
     name = _name(location)
-    data = document_locations.read_document(location, missing_hint="name a snapshot, a recipe, a bundle or a check report", values=values)
+    expected = "a snapshot, a recipe, a bundle or a check report"
+    data = document_locations.read_document(location, missing_hint=f"name {expected}", values=values, expected=expected)
     if is_file and data[:2] in (b"\x1f\x8b", b"PK"):
         return _read_bundle(location), None
     tree = from_text(data, name)

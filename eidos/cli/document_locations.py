@@ -193,18 +193,25 @@ def _cluster_object(location: str, values: Values | None, instead: str) -> tuple
     return values, target
 
 
-def read_document(location: str, limit: int = 32 << 20, missing_hint: str | None = None, values: Values | None = None) -> bytes:
+def read_document(
+    location: str,
+    limit: int = 32 << 20,
+    missing_hint: str | None = None,
+    values: Values | None = None,
+    expected: str = "a document",
+) -> bytes:
     """The bytes of a file, of standard input for ``-``, or of an object in a cluster or in a registry.
 
     At most one byte more than ``limit`` is read, which tells a parser that the document is too large. ``missing_hint`` is the hint
-    for a file that does not exist. Raises NotFound or Unavailable with path and reason, and InvalidInput for an invalid location.
+    for a file that does not exist, ``expected`` what messages call the document. Raises NotFound or Unavailable with path and reason, and
+    InvalidInput for an invalid location.
     """
     if is_in_cluster(location):
         return _read_from_cluster(location, limit, values)
     if is_in_registry(location):
         from eidos.cli.registry_locations import read_registry_document
 
-        return read_registry_document(location, values, limit)
+        return read_registry_document(location, values, limit, expected)
     if location.startswith(("https://", "http://")):
         raise InvalidInput(f"{display_location(location)}: a document is not read from an object store", "download it, and name the file")
     try:
@@ -270,6 +277,15 @@ def local_folder(location: str, values: Values | None, stack: ExitStack, kind: s
     return stack.enter_context(registry_locations.temporary_folder_of(location, values, getattr(registry_locations, kind)))
 
 
+def snapshot_folder(location: str, values: Values | None, stack: ExitStack) -> str | None:
+    """The folder of snapshots at a location, as :func:`local_folder` has it; None for one document."""
+    if is_in_registry(location):
+        from eidos.cli.registry_locations import is_fleet
+
+        return local_folder(location, values, stack, "FLEET") if is_fleet(location, values) else None
+    return location if not is_remote(location) and os.path.isdir(location) else None
+
+
 def _read_keys(location: str, values: Values | None) -> dict[str, bytes]:
     """The values of a ConfigMap or a Secret by key. Raises NotFound, InvalidInput, and what the client raises."""
     from eidos.cli import cluster_options
@@ -291,7 +307,7 @@ def read_snapshot(location: str, values: Values | None = None) -> tuple[Snapshot
     """The snapshot at a location, and its bytes; raises an EidosError that says what is there instead."""
     from eidos.workflow import parse_snapshot
 
-    data = read_document(location, missing_hint=_SNAPSHOT_HINT, values=values)
+    data = read_document(location, missing_hint=_SNAPSHOT_HINT, values=values, expected="a snapshot")
     return parse_snapshot(data, _display_name(location)), data
 
 
@@ -323,7 +339,7 @@ def read_recipe_document(location: str, values: Values | None = None) -> tuple[R
     """The recipe at a location, and its bytes; raises as :func:`read_recipe`."""
     from eidos.workflow import parse_recipe
 
-    data = read_document(location, missing_hint=_RECIPE_HINT, values=values)
+    data = read_document(location, missing_hint=_RECIPE_HINT, values=values, expected="a recipe")
     return parse_recipe(data, _display_name(location)), data
 
 

@@ -244,11 +244,15 @@ def read_sources(values: Values, pseudonyms: Pseudonyms | None) -> EvidenceSourc
         flags = [flag for name in ("root", "smi", "units") if (flag := values.origins.get(name, "")).startswith("--")]
         if flags:
             raise InvalidInput(f"{', '.join(flags)} cannot be used with {location}", "remove one of the two")
-        if not document_locations.is_remote(location) and os.path.isdir(location):
-            sources = _read_folder(location, pseudonyms)
-        else:
-            snapshot, document = document_locations.read_snapshot(location, values)
-            sources = EvidenceSources((NodeSource(snapshot.node, snapshot, document),))
+        from contextlib import ExitStack
+
+        with ExitStack() as stack:
+            folder = document_locations.snapshot_folder(location, values, stack)
+            if folder is not None:
+                sources = _read_folder(folder, pseudonyms)
+            else:
+                snapshot, document = document_locations.read_snapshot(location, values)
+                sources = EvidenceSources((NodeSource(snapshot.node, snapshot, document),))
     else:
         snapshot = read_host("evidence", values, collectors.list_collectors(), time.monotonic() + values["timeout"], volatile=True)
         snapshot = replace(snapshot, plugins=tuple(plugin.reference() for plugin in values["plugin"]))

@@ -98,7 +98,9 @@ def _read_measure(location: str, values: Values) -> Any:
     from eidos.model.recipe import KIND, Recipe
     from eidos.model.snapshot import Snapshot
 
-    tree = from_text(document_locations.read_document(location, missing_hint="name a snapshot or a recipe", values=values), location)
+    expected = "a snapshot or a recipe"
+    data = document_locations.read_document(location, missing_hint=f"name {expected}", values=values, expected=expected)
+    tree = from_text(data, location)
     if isinstance(tree, dict) and tree.get("kind") == KIND:
         return Recipe.from_tree(tree, location)
     return Snapshot.from_tree(tree, location)

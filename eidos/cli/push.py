@@ -145,6 +145,8 @@ def read_artifact(path: str, stack: ExitStack) -> Artifact:
 
     Raises IntegrityError for a modified bundle, and another EidosError for a path that cannot be read.
     """
+    if document_locations.is_in_registry(path):
+        raise InvalidInput(f"{path} is in a registry already", f"run 'eidos pull {path} -o bundle', then push that")
     if path == document_locations.STDOUT:
         return _document(document_locations.read_document(path, DOCUMENT_LIMIT), "", "standard input")
     try:

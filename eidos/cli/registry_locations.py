@@ -117,15 +117,21 @@ def open_reference(location: str, values: Values | None) -> Iterator[tuple[Artif
         yield store, open_artifact(store, reference.target)
 
 
-def read_registry_document(location: str, values: Values | None, limit: int) -> bytes:
-    """The document that an artifact is; InvalidInput says what it is instead."""
+def is_fleet(location: str, values: Values | None) -> bool:
+    """Whether the artifact at a location is the snapshots of a fleet."""
+    with open_reference(location, values) as (_, artifact):
+        return artifact.manifest.artifact_type == FLEET
+
+
+def read_registry_document(location: str, values: Values | None, limit: int, expected: str) -> bytes:
+    """The document that an artifact is; InvalidInput says what it is instead of what was ``expected``."""
     from eidos.oci.artifact import read_layer
 
     with open_reference(location, values) as (store, artifact):
         kind, layers = artifact.manifest.artifact_type, artifact.manifest.layers
         if kind in (BUNDLE, DATA, FLEET) or len(layers) != 1:
             hint = f"run 'eidos pull {location}' to get it"
-            raise InvalidInput(f"{location}: {describe(kind)}, not a document", hint if kind in NAMES else "check the reference")
+            raise InvalidInput(f"{location}: {describe(kind)}, not {expected}", hint if kind in NAMES else "check the reference")
         return read_layer(store, layers[0], limit)
 
 

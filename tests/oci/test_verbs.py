@@ -16,10 +16,12 @@ import pytest
 from eidos.bundle.checksums import sha256
 from eidos.bundle.tar_archive import pack_tar_gz
 from eidos.bundle.verification import verify_bundle
-from eidos.cli import main
+from eidos.cli import main, serve
+from eidos.cli.commands import load_verbs
+from eidos.cli.options import Values
 from eidos.cli.push import read_artifact
 from eidos.cli.registry_locations import push_fleet
-from eidos.errors import Unavailable
+from eidos.errors import InvalidInput, Unavailable
 from eidos.formats import to_yaml
 from eidos.model.bundle import signature_path
 from eidos.model.record import replace
@@ -28,7 +30,7 @@ from eidos.oci.blob import Blob, blob_of_bytes
 from eidos.oci.image_manifest import ImageManifest, sha256_digest
 from eidos.oci.layout_archive import create_layout, open_layout
 from eidos.oci.reference import parse_reference
-from eidos.workflow import make_recipe, write_bundle
+from eidos.workflow import check_node, make_recipe, parse_snapshot, write_bundle
 from tests.fakes.oci_registry import OciRegistry
 from tests.support.bundle_files import build
 
@@ -423,7 +425,7 @@ def test_bundles_are_read_from_a_registry(run: Run, bundle: Path) -> None:
     assert (status, out.splitlines()[0].endswith("/read/bundle:v1: OK")) == (0, True), err
     assert run("diff", "made", "@@/read/bundle:v1", "--exit-code")[0] == 0
     status, _, err = run("recipe", "-f", "@@/read/bundle:v1", "--gpu", "h100")
-    assert (status, "a bundle, not a document" in err, "eidos pull oci://" in err) == (2, True, True), err
+    assert (status, "a bundle, not a snapshot" in err, "eidos pull oci://" in err) == (2, True, True), err
 
 
 def test_recipe_data_is_read_from_a_registry(run: Run, tmp_path: Path) -> None:
@@ -454,6 +456,99 @@ def test_a_fleet_is_pushed_and_compared_later(run: Run, tmp_path: Path) -> None:
     assert local[0] == 4
     assert run("pull", str(reference), "-o", "back")[0] == 0
     assert files_of(tmp_path / "back") == files_of(tmp_path / "fleet")
+
+
+#: Where a bundle, a document, recipe data or a folder of snapshots is read: verb and flag or operand → what each takes, and a command line.
+READERS: dict[tuple[str, str], tuple[tuple[str, ...], str]] = {
+    ("recipe", "--file"): (("snapshot",), "recipe --gpu h100 -f {}"),
+    ("recipe", "--data"): (("data",), "recipe list --data {}"),
+    ("check", "--file"): (("snapshot", "fleet"), "check --only nouveau-loaded --fail-on never -f {}"),
+    ("check", "--recipe"): (("recipe",), "check --only nouveau-loaded --fail-on never -f node.yaml -r {}"),
+    ("check", "--data"): (("data",), "check --list --data {}"),
+    ("watch", "--recipe"): (("recipe",), "watch --count 1 --fail-on never --root . -r {}"),
+    ("watch", "--data"): (("data",), "watch --count 1 --fail-on never --root . --data {}"),
+    ("diff", "<a>"): (("snapshot", "recipe", "report", "bundle"), "diff {} {}"),
+    ("diff", "<b>"): (("snapshot",), "diff node.yaml {}"),
+    ("explain", "--data"): (("data",), "explain nouveau-loaded --data {}"),
+    ("bundle", "--file"): (("recipe",), "bundle plan -b cert-manager -f {}"),
+    ("bundle", "--data"): (("data",), "bundle plan -b cert-manager -f recipe.yaml --data {}"),
+    ("bundle", "--existing"): (("snapshot",), "bundle plan -b cert-manager -f recipe.yaml --existing {}"),
+    ("fleet", "--from"): (("fleet",), "fleet --from {}"),
+    ("fleet", "--against"): (("snapshot", "recipe"), "fleet --from fleet --fail-on never --check --against {}"),
+    ("fleet", "--recipe"): (("recipe",), "fleet --from fleet --fail-on never --recipe {}"),
+    ("fleet", "--data"): (("data",), "fleet --from fleet --fail-on never --check --data {}"),
+    ("verify", "<place>"): (("bundle",), "verify {}"),
+    ("mirror", "<bundle>"): (("bundle",), "mirror {}"),
+    ("evidence", "<node>"): (("snapshot", "fleet"), "evidence {} -o evidence.zip"),
+    ("evidence", "--recipe"): (("recipe",), "evidence node.yaml -o evidence.zip -r {}"),
+    ("evidence", "--data"): (("data",), "evidence node.yaml -o evidence.zip --data {}"),
+    ("sign", "<place>"): ((), "sign --key x {}"),
+    ("push", "<bundle>"): ((), "push {} @@/x:v1"),
+    ("serve", "--data"): (("data",), ""),
+}
+
+ARTIFACTS = {"snapshot": "a snapshot", "recipe": "a recipe", "report": "a check report", "bundle": "a bundle", "data": "recipe data"}
+ARTIFACTS["fleet"] = "snapshots of a fleet"
+
+
+def test_every_flag_that_reads_such_a_thing_is_in_the_table() -> None:
+    names = {"file", "recipe", "data", "from", "against", "existing"}
+    flags = {(verb.name, option.flag) for verb in load_verbs() for option in verb.options if option.name in names}
+    places = {"a", "b", "place", "bundle"}
+    operands = {(verb.name, f"<{each.name}>") for verb in load_verbs() for each in verb.operands if each.name in places}
+    assert flags | operands | {("evidence", "<node>")} == set(READERS)
+
+
+@pytest.fixture(scope="module")
+def artifacts(registry: OciRegistry, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with one of each, which are in the registry, too."""
+    folder = tmp_path_factory.mktemp("artifacts")
+    write_bundle(BUNDLE, str(folder / "bundle"))
+    report = check_node(parse_snapshot(SNAPSHOT), RECIPE).to_tree()
+    for name, text in (("node", SNAPSHOT), ("recipe", to_yaml(RECIPE.to_tree())), ("report", to_yaml(report))):
+        (folder / f"{name}.yaml").write_text(text)
+    for path, content in (("data/checks/mine.yaml", "checks: []\n"), ("fleet/n1.yaml", SNAPSHOT), ("fleet/n2.yaml", SNAPSHOT)):
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).write_text(content)
+    return folder
+
+
+@pytest.mark.exhaustive(sample=6, group="oci readers")
+@pytest.mark.parametrize("reader", READERS, ids=" ".join)
+def test_what_is_read_from_a_registry_and_what_another_type_is(
+    run: Run, registry: OciRegistry, artifacts: Path, reader: tuple[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(artifacts)
+    sources = {"snapshot": "node.yaml", "recipe": "recipe.yaml", "report": "report.yaml", "bundle": "bundle", "data": "data"}
+    accepted, line = READERS[reader]
+    for name, source in sources.items():
+        if ("types/" + name, "v1") not in registry.manifests:
+            assert run("push", source, f"@@/types/{name}:v1")[0] == 0
+    push_fleet("fleet", ["n1.yaml", "n2.yaml"], parse_reference(f"oci://{registry.host}/types/fleet:v1"), None)
+
+    def read(location: str) -> tuple[int, str]:
+        if reader[0] != "serve":
+            status, _, err = run(*line.format(location, location).split())
+            return status, err
+        values = Values()
+        values["data"] = location.replace("@@", f"oci://{registry.host}")
+        try:
+            return 0 if serve._read_remote_data(values) else 1, ""
+        except InvalidInput as fault:
+            return 2, fault.message
+
+    for name in accepted:
+        status, err = read(f"@@/types/{name}:v1")
+        assert status in (0, 3), (name, err)
+    for name in sorted(ARTIFACTS.keys() - {*accepted}):
+        status, err = read(f"@@/types/{name}:v1")
+        assert status == 2, (name, err)
+        if not accepted:
+            assert "eidos pull" in err, err
+        elif name in ("bundle", "data", "fleet") or accepted[0] in ("bundle", "data", "fleet"):
+            assert ARTIFACTS[name] in err.lower() and ARTIFACTS[accepted[0]] in err.lower(), (name, err)
+        else:  # two kinds of documents
+            assert "expected" in err or "not " in err, (name, err)
 
 
 def test_settings_of_the_registry_come_from_the_configuration_file(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -330,7 +330,10 @@ CALLS = ("open", "write", "fsync", "link", "rename", "chmod")
 
 
 def add_signature_until(number: int, cut: str, path: Path, name: str, content: bytes) -> int:
-    """Sign in a child that is killed at a call of the file system, or is told that the disk is full; its exit status: 0 past the last, 2 if it went on."""
+    """Sign in a child that is killed at a call of the file system, or is told that the disk is full.
+
+    Its exit status: 0 past the last call, 2 if it went on without that one.
+    """
     child = os.fork()
     if not child:
         left = [number]
@@ -346,7 +349,7 @@ def add_signature_until(number: int, cut: str, path: Path, name: str, content: b
                 if not left[0]:
                     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
                 if call == "write":
-                    return real_write(arguments[0], arguments[1][:4096])
+                    return real_write(arguments[0], arguments[1][:16384])
                 return real(*arguments, **more)
 
             return run_or_cut
