@@ -20,7 +20,7 @@ keys and files relative to its own folder::
       build-type: [https://eidos.dgxc.io/bundle/v1]
       query: {gpu: [h100, h200], service: [eks]}
       options: {registry: [mirror.example.com]}    # these must be so, and no other may be set
-      plugins: [acme@sha256:5fe1…]   # no other may have taken part; [] is none
+      plugins: [acme@sha256:5fe1…]   # no other may have taken part; [] refuses every plug-in
 
 That what a policy does not name is not accepted either, where it may change what is built, is the rule of SLSA v1.0 ("Verifying artifacts",
 step 2) for parameters from outside.
