@@ -32,9 +32,8 @@ LEFT_OUT = {
         "packs/templates-mirror",
         "packs/templates-server",
         "sbom/",
-        "uncompressed/",
     ),
-    SERVER: ("bytecode/", "__main__.pyc", "packs/eidos-full", "packs/templates-help", "packs/templates-mirror", "sbom/", "uncompressed/"),
+    SERVER: ("bytecode/", "__main__.pyc", "packs/eidos-full", "packs/templates-help", "packs/templates-mirror", "sbom/"),
 }
 
 #: What an archive must hold for a purpose.

@@ -1,4 +1,4 @@
-"""The recipes as the archive has them: one line of JSON for each part, and before them one that says where each is.
+"""The recipes as the archive has them: the JSON of each part, compressed with its neighbours, and an index that says where each is.
 
 Knows which parts of a file a start may need by themselves; must not know what they mean. ``eidos.files.resources`` reads them back, and
 ``eidos.recipe.packed_store`` makes a store of them.
@@ -7,12 +7,14 @@ Knows which parts of a file a start may need by themselves; must not know what t
 from __future__ import annotations
 
 import json
+import zlib
 
 from eidos.check.definitions import FOLDER as CHECKS
 from eidos.check.definitions import read_checks
 from eidos.check.value_comparison import NAME as COMPARISONS
 from eidos.check.value_comparison import read_comparisons
 from eidos.errors import InvalidData
+from eidos.files.resources import CHUNK_BYTES
 from eidos.model.condition_nodes import Condition, condition_tree
 from eidos.recipe.store import CONDITIONS, OVERLAYS, SOURCES, from_folder, layer_trees
 
@@ -66,7 +68,7 @@ def pack_recipes(files: Mapping[str, object]) -> bytes:
         "newest": store.newest,
         CONDITIONS: {"map": conditions},
     }
-    return _dump({"files": places, "store": index}) + b"\n" + bytes(body)
+    return _compress({"files": places, "store": index}, bytes(body))
 
 
 def pack_trees(files: Mapping[str, object]) -> bytes:
@@ -76,7 +78,14 @@ def pack_trees(files: Mapping[str, object]) -> bytes:
         text = _dump(tree)
         places[path] = [len(body), len(body) + len(text)]
         body += text + b"\n"
-    return _dump({"files": places}) + b"\n" + bytes(body)
+    return _compress({"files": places}, bytes(body))
+
+
+def _compress(index: object, body: bytes) -> bytes:
+    """What :class:`eidos.files.resources.RecipeParts` reads."""
+    chunks = [body[start : start + CHUNK_BYTES] for start in range(0, len(body), CHUNK_BYTES)]
+    streams = [zlib.compress(text, 9) for text in (_dump(index), *chunks)]
+    return f"{len(body)} {' '.join(map(str, map(len, streams)))}\n".encode() + b"".join(streams)
 
 
 def _read_check_file(path: str, tree: object, conditions: Mapping[str, Any] | None = None) -> Sequence[CheckDefinition | ComparisonRule]:

@@ -15,7 +15,6 @@ The archive holds:
     packs/                all source, recipes and templates: eidos/archive/packs.py describes the format
     eidos/                what a start reads: packs.py itself, and the data as JSON
     bytecode/<cache tag>  one block for each interpreter: eidos/archive/bytecode_importer.py describes the format
-    uncompressed/         beside bytecode, the data again: a start reads it in half the time
     licenses/             of everything inside
     sbom/                 what is inside, as CycloneDX and as SPDX: eidos/build/sbom.py
 
@@ -149,7 +148,7 @@ MAIN_BYTECODE_TAG = "cpython-312"
 
 #: Entries of the archive that lie in no pack: what a start reads, and what people look for.
 UNPACKED = (
-    r"__main__\.pyc?|eidos/archive/packs\.py|eidos/_data/\w+\.jsonl?|eidos/_data/templates/(fleet\.yaml|harmless/.+)|bytecode/.+|licenses/.+|"
+    r"__main__\.pyc?|eidos/archive/packs\.py|eidos/_data/\w+\.(json|parts)|eidos/_data/templates/(fleet\.yaml|harmless/.+)|bytecode/.+|licenses/.+|"
     r"sbom/.+"
 )
 
@@ -198,9 +197,6 @@ def build_archive(interpreters: Sequence[Interpreter], wheels: Mapping[Wheel, Pa
         name = f"bytecode/{interpreter.cache_tag}"
         files[name], files[name + CODES] = make_block(magic, codes, groups)
     packed = {name: files.pop(name) for name in list(files) if not re.fullmatch(UNPACKED, name)}
-    if interpreters:
-        json_files = [name for name in files if name.endswith((".json", ".jsonl"))]
-        files.update({resources.UNCOMPRESSED + name.rpartition("/")[2]: files[name] for name in json_files})
     entries = {**files, **make_packs(packed), "eidos.py": MAIN.encode(), "eidos/py.typed": b""}
     return zip_archive({**entries, **sbom_documents(describe_program(entries), [describe_wheel(wheel, wheels[wheel]) for wheel in wheels])})
 
@@ -245,8 +241,8 @@ def project_files(wheel_paths: Iterable[Path]) -> dict[str, bytes]:
     files = {name: Path(path).read_bytes() for name, path in sources}
     templates, values = parsed_data()
     files[f"eidos/_data/{resources.TEMPLATES_JSON}"] = json.dumps(templates, separators=(",", ":"), allow_nan=False).encode()
-    files[f"eidos/_data/{resources.VALUES_JSON}"] = pack_trees(values)
-    files[f"eidos/_data/{resources.RECIPES_JSON}"] = pack_recipes(resources.load_recipes())
+    files[f"eidos/_data/{resources.VALUES_PARTS}"] = pack_trees(values)
+    files[f"eidos/_data/{resources.RECIPES_PARTS}"] = pack_recipes(resources.load_recipes())
     # Parsed, and not imported: whoever runs this with -OO has no docstrings.
     trees = {name: ast.parse(files[f"eidos/collectors/{name.replace('.', '_', 1)}.py"]) for name in collectors.list_collectors()}
     summaries = {name: (ast.get_docstring(tree) or "").partition("\n")[0] for name, tree in trees.items()}
@@ -377,8 +373,8 @@ def zip_archive(entries: Mapping[str, bytes]) -> bytes:
             info = zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0))
             info.create_system = 3  # Unix, wherever this runs
             info.external_attr = 0o100644 << 16
-            # Blocks and packs are compressed inside; the first lines are not worth inflating.
-            is_stored = name.startswith(("__main__.py", "bytecode/", "packs/", resources.UNCOMPRESSED))
+            # Blocks, packs and parts are compressed inside; the first lines are not worth inflating.
+            is_stored = name.startswith(("__main__.py", "bytecode/", "packs/")) or name.endswith(".parts")
             target.writestr(info, entries[name], zipfile.ZIP_STORED if is_stored else zipfile.ZIP_DEFLATED, 9)
     return file.getvalue()
 

@@ -22,17 +22,17 @@ if TYPE_CHECKING:
 
     __loader__: FileLoader
 
-#: The folder of the archive that has the JSON files again, uncompressed, if the archive has bytecode.
-UNCOMPRESSED = "uncompressed/"
-
-#: The recipes in the archive: a line of JSON that says where each part is, then a line for each.
-RECIPES_JSON = "recipes.jsonl"
+#: The recipes in the archive, as :class:`RecipeParts` reads them.
+RECIPES_PARTS = "recipes.parts"
 
 #: The folders below ``recipes/`` with the values of charts, and with their images.
 VALUES_FOLDER, IMAGES_FOLDER = "values/", "images/"
 
 #: The values and images of charts in the archive, in the same form, by path, as :func:`load_chart_values` takes it.
-VALUES_JSON = "values.jsonl"
+VALUES_PARTS = "values.parts"
+
+#: How many bytes of the parts are compressed together: a start decompresses what it parses, and little more.
+CHUNK_BYTES = 1 << 15
 
 #: The bundle templates in the archive: lists of path, content and how it is split, side by side because they compress each other; without
 #: a path, a text that is in no file.
@@ -46,10 +46,10 @@ _PACKAGE = os.path.dirname(os.path.dirname(__file__ if os.path.isabs(__file__) e
 _PACKAGED = os.path.join(_PACKAGE, "_data")
 _CHECKOUT = os.path.dirname(_PACKAGE)
 
-#: The parsed RECIPES_JSON, cached by the first read; None where the archive lacks it.
+#: The content of RECIPES_PARTS, cached by the first read; None where the archive lacks it.
 _recipes_cache: list[RecipeParts | None] = []
 
-#: The content of VALUES_JSON, cached by the first read; None where the archive lacks it.
+#: The content of VALUES_PARTS, cached by the first read; None where the archive lacks it.
 _values_cache: list[RecipeParts | None] = []
 
 #: The result of :func:`load_bundle_templates`, as JSON, once :func:`preload` was called.
@@ -126,33 +126,48 @@ def read_bytes(path: str) -> bytes:
 
 
 class RecipeParts:
-    """The recipes of the archive, or the values of charts, of which each part is parsed when it is read.
+    """The recipes of the archive, or the values of charts, of which each part is decompressed and parsed when it is read.
+
+    The content is a line with the size of all parts and the sizes of the zlib streams (RFC 1950) that follow: the index as JSON, then
+    :data:`CHUNK_BYTES` of the parts in each.
 
     ``index`` says where they are: of each file (``files``) the first and the last position of its JSON, or ``{"list": […]}`` or
     ``{"map": {…}}`` of such; what else is in it is the packer's.
     """
 
     def __init__(self, content: bytes) -> None:
-        self._content, self._start = content, content.index(b"\n") + 1
-        self.index: dict[str, Any] = _parse_json(content[: self._start].decode())
-        self.parsed_bytes, self.size = 0, len(content) - self._start
+        start = content.index(b"\n") + 1
+        self.parsed_bytes, self.size, *lengths = 0, *map(int, content[:start].split())
+        self._streams: list[bytes] = []
+        for length in lengths:
+            self._streams.append(content[start : start + length])
+            start += length
+        self._chunks: dict[int, bytes] = {}
+        self.index: dict[str, Any] = _parse_json(self._chunk(0).decode())
 
     def read(self, span: Any) -> Any:
         """The tree at a place, which belongs to the caller."""
         if isinstance(span, list):
             start, end = span
             self.parsed_bytes += end - start
-            return _parse_json(self._content[self._start + start : self._start + end].decode())
+            first, last = start // CHUNK_BYTES, (end - 1) // CHUNK_BYTES
+            chunks = b"".join(map(self._chunk, range(first + 1, last + 2)))
+            return _parse_json(chunks[start - first * CHUNK_BYTES : end - first * CHUNK_BYTES].decode())
         if "list" in span:
             return [self.read(each) for each in span["list"]]
         return {key: self.read(each) for key, each in span["map"].items()}
+
+    def _chunk(self, number: int) -> bytes:
+        if number not in self._chunks:
+            self._chunks[number] = __import__("zlib").decompress(self._streams[number])
+        return self._chunks[number]
 
 
 def recipe_parts() -> RecipeParts | None:
     """The recipes of the archive; None elsewhere."""
     if not _recipes_cache:
         try:
-            _recipes_cache.append(RecipeParts(_load_json_file(RECIPES_JSON)))
+            _recipes_cache.append(RecipeParts(_load_data(RECIPES_PARTS)))
         except OSError:
             _recipes_cache.append(None)
     return _recipes_cache[0]
@@ -195,7 +210,7 @@ def load_chart_values(path: str) -> object:
     """
     if not _values_cache:
         try:
-            _values_cache.append(RecipeParts(_load_json_file(VALUES_JSON)))
+            _values_cache.append(RecipeParts(_load_data(VALUES_PARTS)))
         except OSError:
             _values_cache.append(None)
     parts = _values_cache[0]
@@ -241,7 +256,7 @@ def load_bundle_templates() -> dict[str, Any]:
         cached: dict[str, Any] = _parse_json(_templates_cache[0])
         return cached
     try:
-        entries: list[Any] = _parse_json(_load_json_file(TEMPLATES_JSON).decode())
+        entries: list[Any] = _parse_json(_load_data(TEMPLATES_JSON).decode())
         files = {name: content for name, content, _ in entries if name}
         return {"files": files, "splits": {content: split for _, content, split in entries if split}}
     except OSError:
@@ -324,11 +339,8 @@ def _list_recipe_files() -> list[str]:
     return [name for name, _ in walk_files(folder if os.path.isdir(folder) else os.path.join(_CHECKOUT, "recipes"))]
 
 
-def _load_json_file(name: str) -> bytes:
-    try:
-        return _load(os.path.join(_CHECKOUT, UNCOMPRESSED, name))
-    except OSError:
-        return _load(os.path.join(_PACKAGED, name))
+def _load_data(name: str) -> bytes:
+    return _load(os.path.join(_PACKAGED, name))
 
 
 def _load(path: str) -> bytes:

@@ -239,7 +239,7 @@ def test_source_data_and_licenses_are_inside(pyz: Path) -> None:
     own = {str(path.relative_to(ROOT)): path.read_bytes() for path in sources}
     data = [path for path in (ROOT / "templates").rglob("*") if path.is_file() and not path.name.startswith(".")]
     own.update({f"eidos/_data/{path.relative_to(ROOT)}": path.read_bytes() for path in data})
-    made = {"eidos/_build.py", *(f"eidos/_data/{name}" for name in ("recipes.jsonl", "templates.json", "values.jsonl"))}
+    made = {"eidos/_build.py", *(f"eidos/_data/{name}" for name in ("recipes.parts", "templates.json", "values.parts"))}
     assert {name: data for name, data in files.items() if name.startswith("eidos/") and name not in made} == own
     for wheel in zipapp_builder.WHEELS:
         with zipfile.ZipFile(zipapp_builder.WHEEL_CACHE / wheel.file) as archive:
@@ -248,11 +248,9 @@ def test_source_data_and_licenses_are_inside(pyz: Path) -> None:
         assert modules.items() <= files.items()
         others = {name for name in files if name.startswith(f"{wheel.package}/")} - modules.keys()
         assert others == ({f"{wheel.package}/__init__.py"} if wheel.package else set())
-    again = {name: data for name, data in files.items() if name.startswith("uncompressed/")}
-    assert again == {f"uncompressed/{name}": files[f"eidos/_data/{name}"] for name in ("recipes.jsonl", "templates.json", "values.jsonl")}
-    charts = RecipeParts(files["eidos/_data/values.jsonl"])
+    charts = RecipeParts(files["eidos/_data/values.parts"])
     values = {path: charts.read(place) for path, place in charts.index["files"].items()}
-    parts = RecipeParts(files["eidos/_data/recipes.jsonl"])
+    parts = RecipeParts(files["eidos/_data/recipes.parts"])
     recipes = {path: parts.read(place) for path, place in parts.index["files"].items()}
     licenses = {name: files[f"licenses/{name}.txt"].decode() for name in ("eidos", "PyYAML", "nvidia-ml-py")}
     known, images = ROOT / "recipes" / "values", ROOT / "recipes" / "images"
@@ -606,7 +604,7 @@ def test_files_in_packs_can_be_read(which: str, python: str, request: pytest.Fix
 
 
 def test_unreadable_data_is_an_error(pyz: Path, tmp_path: Path, python: str) -> None:
-    copy = rewritten(pyz, tmp_path / "eidos.pyz", {"eidos/_data/recipes.jsonl": None, "uncompressed/recipes.jsonl": None})
+    copy = rewritten(pyz, tmp_path / "eidos.pyz", {"eidos/_data/recipes.parts": None})
     done = run(python, copy, "recipe", "--gpu=h100")
     assert (done.returncode, done.stdout) == (1, "")
     assert "error: cannot read the built-in recipes\n" in done.stderr
