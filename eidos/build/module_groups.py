@@ -9,6 +9,10 @@ compared: 0.3 MB less for each interpreter, and a thirtieth of its time.
 
 from __future__ import annotations
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
 #: Starts, and the modules below ``eidos`` that they import together.
 UNCOMPRESSED_GROUPS = """
 every start:
@@ -89,6 +93,24 @@ a difference:
     cli.diff comparison_rules diff diff.documents diff.judgement diff.markdown diff.sentence diff.tree_comparison
     model.diff model.reading_gaps
 """
+
+#: Packages whose other modules are imported together, if any of them is: each is a compressed group, too.
+PACKAGES = (
+    *("eidos.dbus", "eidos.fleet", "eidos.http_wire", "eidos.kube", "eidos.manifest", "eidos.nvidia", "eidos.oci", "eidos.server"),
+    *("eidos.sign", "eidos.telemetry", "eidos.watch", "yaml"),
+)
+
+
+def all_groups(names: Iterable[str]) -> list[list[str]]:
+    """The groups of modules, of those with these names."""
+    left = dict.fromkeys(sorted(names))
+    groups = []
+    for group in module_groups(UNCOMPRESSED_GROUPS) + module_groups(COMPRESSED_GROUPS):
+        groups.append([name for name in group if name in left])
+        for name in groups[-1]:
+            del left[name]
+    groups += [[name for name in left if name == package or name.startswith(f"{package}.")] for package in PACKAGES]
+    return [group for group in groups if len(group) > 1]
 
 
 def module_groups(text: str) -> tuple[tuple[str, ...], ...]:

@@ -48,7 +48,7 @@ from eidos import _PUBLIC_NAMES, __version__
 from eidos.archive import purposes
 from eidos.archive.bytecode_importer import CODES
 from eidos.build.interpreters import Interpreter, select_interpreters
-from eidos.build.module_groups import COMPRESSED_GROUPS, UNCOMPRESSED_GROUPS, module_groups
+from eidos.build.module_groups import UNCOMPRESSED_GROUPS, all_groups, module_groups
 from eidos.build.prerequisites import fail, require_package_index, require_pip
 from eidos.build.sbom import Program, ShippedPackage, sbom_documents
 from eidos.build.source_commit import ROOT, commit, commit_time
@@ -307,10 +307,7 @@ def locate_wheel(wheel: Wheel, folder: Path | None) -> Path:
 def compile_modules(interpreter: Interpreter, modules: Mapping[str, bytes]) -> tuple[bytes, dict[str, bytes], dict[tuple[str, ...], bytes]]:
     """The magic number of an interpreter's bytecode, file → marshalled code of each module, and files → that of each group."""
     files = {module_name(file): file for file in modules}
-    groups = [
-        [(name, files[name]) for name in group if name in files]
-        for group in module_groups(UNCOMPRESSED_GROUPS) + module_groups(COMPRESSED_GROUPS)
-    ]
+    groups = [[(name, files[name]) for name in group] for group in all_groups(files)]
     # Not -I or -E: they ignore the hash seed. Without columns (3.11 and later) code is a fifth smaller; tracebacks have lines.
     command = [interpreter.path, "-S", "-W", "ignore", "-X", "no_debug_ranges", str(ROOT / "eidos" / "build" / "bytecode_compiler.py")]
     public = {"eidos": ("__getattr__", "__dir__"), "eidos.model.record": ("Record",), **_PUBLIC_NAMES}
