@@ -189,8 +189,8 @@ def _gpu(facts: dict[str, str], catalog: Catalog, warnings: list[str], unknown: 
             warnings.append(f"{INTEGRATED_GPU} is loaded: the GPU is a Jetson's, for which there are no recipes: gpu stays unset")
         return ""
     number = facts.get("GPU.smi.gpu-count", "")
-    lost = int(number) - len(models) if number.isdecimal() and any(path.startswith("GPU.gpu-") for path in facts) else 0
-    if lost > 0:
+    lost = int(number) - len(models) if number.isdecimal() else 0
+    if lost > 0 and any(path.startswith("GPU.gpu-") for path in facts):
         warnings.append(f"GPU.smi.gpu-count is {number}, but {count_of(lost, 'GPU')} {'has' if lost == 1 else 'have'} no model")
     kinds: dict[str, list[str]] = {}  # by the catalog's name, or by the model in quotes
     reasons: dict[str, str] = {}  # by the model in quotes
