@@ -49,7 +49,7 @@ class _Fields:
     """The names of a record's fields, in order."""
 
     def __get__(self, record: object, cls: type[Record]) -> tuple[str, ...]:
-        return tuple((_forms.get(cls) or _make_form(cls))[0])
+        return (_forms.get(cls) or _make_form(cls))[1]
 
 
 @dataclass_transform(frozen_default=True)
@@ -67,7 +67,7 @@ class Record:
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         cls, values, count = type(self), self.__dict__, len(args)
-        blank, required = _forms.get(cls) or _make_form(cls)
+        blank, names, required = _forms.get(cls) or _make_form(cls)
         if count == len(blank) and not kwargs:
             values.update(zip(blank, args))
             return
@@ -77,12 +77,12 @@ class Record:
                 raise TypeError(f"{cls.__name__} takes {len(blank)} values, not {count}")
             values.update(zip(blank, args))
         if kwargs:
-            if not blank.keys() >= kwargs.keys() or (args and not kwargs.keys().isdisjoint(cls._fields[:count])):
-                name = next(name for name in kwargs if name not in blank or name in cls._fields[:count])
+            if not blank.keys() >= kwargs.keys() or (args and not kwargs.keys().isdisjoint(names[:count])):
+                name = next(name for name in kwargs if name not in blank or name in names[:count])
                 raise TypeError(f"{cls.__name__} has no field {name!r}, or has it twice")
             values.update(kwargs)
         if count < required:
-            for name in cls._fields[count:required]:
+            for name in names[count:required]:
                 if values[name] is _MISSING:
                     raise TypeError(f"{cls.__name__} needs {name!r}")
 
@@ -104,17 +104,17 @@ class Record:
 
 _MISSING = object()
 
-#: By class: every field in order with its default, and how many fields there are up to the last without one. A class of which there is no
-#: instance, as of most that a start imports, has cost nothing.
-_forms: dict[type[Record], tuple[dict[str, Any], int]] = {}
+#: By class: every field in order with its default, their names, and how many fields there are up to the last without a default. A class of
+#: which there is no instance, as of most that a start imports, has cost nothing.
+_forms: dict[type[Record], tuple[dict[str, Any], tuple[str, ...], int]] = {}
 
 
-def _make_form(cls: type[Record]) -> tuple[dict[str, Any], int]:
+def _make_form(cls: type[Record]) -> tuple[dict[str, Any], tuple[str, ...], int]:
     names = [name for base in reversed(cls.__mro__[:-2]) for name in getattr(base, "__annotations__", ()) if name[0] != "_"]
     blank = {name: getattr(cls, name, _MISSING) for name in names}
     required = max((number for number, name in enumerate(blank, 1) if blank[name] is _MISSING), default=0)
-    _forms[cls] = blank, required
-    return blank, required
+    _forms[cls] = form = blank, tuple(blank), required
+    return form
 
 
 def replace(record: R, **changes: object) -> R:
