@@ -2,9 +2,8 @@
 
 Knows names of modules and the starts that import them; must not know how bytecode is stored. A group is decompressed and unmarshalled
 as a whole when the first of its modules is imported: what its modules have in common is there once, which saves a quarter of the time and a
-sixth of the bytes. A start that needs only some of a group pays for the rest, so what is not imported together is in no group. What nearly
-every start imports is not compressed: decompressing takes half as long as unmarshalling. For what a snapshot imports besides it was
-compared: 0.3 MB less for each interpreter, and a thirtieth of its time.
+sixth of the bytes. A start that needs only some of a group pays for the rest, so what is not imported together is in no group. Without
+compression of what a start imports, starts would take a thirtieth less time, and each interpreter half a megabyte more.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 #: Starts, and the modules below ``eidos`` that they import together.
-UNCOMPRESSED_GROUPS = """
+GROUPS = """
 every start:
     eidos _build cli cli.commands cli.exit_status errors files files.atomic_write files.resources log
 
@@ -27,8 +26,7 @@ recipes and what is compared with them:
 
 YAML:
     formats.block_yaml formats.plain_scalars formats.source_text formats.yaml_scalars
-"""
-COMPRESSED_GROUPS = """
+
 a snapshot:
     cli.host_snapshot model.snapshot model.systemd_unit
 
@@ -94,7 +92,7 @@ a difference:
     model.diff model.reading_gaps
 """
 
-#: Packages whose other modules are imported together, if any of them is: each is a compressed group, too.
+#: Packages whose other modules are imported together, if any of them is: each is a group, too.
 PACKAGES = (
     *("eidos.dbus", "eidos.fleet", "eidos.http_wire", "eidos.kube", "eidos.manifest", "eidos.nvidia", "eidos.oci", "eidos.server"),
     *("eidos.sign", "eidos.telemetry", "eidos.watch", "yaml"),
@@ -105,7 +103,7 @@ def all_groups(names: Iterable[str]) -> list[list[str]]:
     """The groups of modules, of those with these names."""
     left = dict.fromkeys(sorted(names))
     groups = []
-    for group in module_groups(UNCOMPRESSED_GROUPS) + module_groups(COMPRESSED_GROUPS):
+    for group in module_groups(GROUPS):
         groups.append([name for name in group if name in left])
         for name in groups[-1]:
             del left[name]
