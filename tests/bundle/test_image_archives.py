@@ -28,10 +28,15 @@ from eidos.bundle.image_archives import collect_images
 from eidos.bundle.mirror_lists import NeededImage
 from eidos.bundle.verification import inspect_archive, verify_bundle
 from eidos.cli import main
+from eidos.cli.registry_locations import BLOB, BUNDLE, unpack_artifact
 from eidos.errors import IntegrityError, InvalidInput, NotFound
 from eidos.files.tar_writer import tar_header
 from eidos.model.bundle import IMAGE_BLOBS, Bundle
 from eidos.model.recipe import Recipe
+from eidos.oci.artifact import open_artifact
+from eidos.oci.blob import blob_of_bytes
+from eidos.oci.image_manifest import TITLE, Descriptor, ImageManifest
+from eidos.oci.layout_archive import create_layout
 from eidos.workflow import make_recipe, pack_bundle, plan_bundle, write_bundle
 from tests.fakes.cluster import Cluster, changes
 from tests.oci.test_real_registry import Registry, plain, start  # noqa: F401 - fixtures
@@ -349,7 +354,7 @@ def test_an_archive_may_be_large_only_with_images(monkeypatch: pytest.MonkeyPatc
 
 
 def test_memory_is_that_of_a_few_pieces(tmp_path: Path) -> None:
-    layer = bytes(24 << 20)
+    layer = bytes(12 << 20)
     save_layout(tmp_path / "layout", {f"quay.io/{NAMES[0]}:{TAG}": make_image(OCI, layer)})
     del layer
     bundle = carried(tmp_path / "layout")
@@ -362,7 +367,7 @@ def test_memory_is_that_of_a_few_pieces(tmp_path: Path) -> None:
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    assert peak < 8 << 20
+    assert peak < 6 << 20
 
 
 #: Runs a verb, and prints its highest memory in KiB.
@@ -413,6 +418,32 @@ def _save_sparse_image(folder: Path, size: int) -> None:
     save_layout(folder, {f"quay.io/{NAMES[0]}:{TAG}": Image(OCI[1], root, {}, {hex_digest(b"small"): b"small"})})
     with (folder / "blobs" / "sha256" / digest.hexdigest()).open("wb") as file:
         file.truncate(size)
+
+
+HEX = hex_digest(b"blob")
+PATH = f"{IMAGE_BLOBS}{HEX}"
+
+#: Layers of a bundle in a registry: what is said of each, and what is refused.
+LAYERS: dict[str, tuple[list[Descriptor], str]] = {
+    "another name": ([Descriptor(BLOB, f"sha256:{HEX}", 4, {TITLE: IMAGE_BLOBS + "0" * 64})], "not the name of a blob"),
+    "a path that leads out": ([Descriptor(BLOB, f"sha256:{HEX}", 4, {TITLE: f"../{PATH}"})], "not the name of a blob"),
+    "no name": ([Descriptor(BLOB, f"sha256:{HEX}", 4)], "not the name of a blob"),
+    "twice": ([Descriptor(BLOB, f"sha256:{HEX}", 4, {TITLE: PATH})] * 2, "it is there twice"),
+    "larger than it says": ([Descriptor(BLOB, f"sha256:{HEX}", 3, {TITLE: PATH})], "larger than the 3 bytes"),
+    "too large": ([Descriptor(BLOB, f"sha256:{HEX}", 1 << 33, {TITLE: PATH})], "more images than a bundle can have"),
+}
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_blobs_from_a_registry_are_what_they_say(name: str, tmp_path: Path) -> None:
+    layers, reason = LAYERS[name]
+    with create_layout(str(tmp_path / "layout")) as store:
+        store.write_blob(blob_of_bytes(b"blob"))
+        store.write_manifest(ImageManifest(BUNDLE, tuple(layers)).to_bytes(), "v1")
+        (tmp_path / "unpacked").mkdir()
+        with pytest.raises(IntegrityError, match=reason):
+            unpack_artifact(store, open_artifact(store, "v1"), str(tmp_path / "unpacked"))
+    assert not list(tmp_path.glob("images"))
 
 
 # ---- where they are used ----
