@@ -17,6 +17,7 @@ from eidos.errors import InvalidInput
 from eidos.files import resources
 from eidos.model.values_schema import load_schema, parse_path
 from eidos.recipe.store import shipped_store
+from tests.chart_grid import MIRROR, Case, problems_of
 from tests.support.bundle_files import RECIPES, ROOT, data_of, each_recipe, files_of_tree, load_yaml, made, recipe
 
 pytestmark = pytest.mark.slow
@@ -187,3 +188,25 @@ def test_a_chart_without_values_accepts_none(id: str) -> None:
         schema.type_of(parse_path("foo"))
     with pytest.raises(InvalidInput, match="a quote in a key"):
         parse_path('labels."a.b"')
+
+
+A, B = "registry.example.com/a:1", "registry.example.com/b:1"
+
+
+@pytest.mark.parametrize(
+    ("rendered", "pulled", "is_mirrored", "expected"),
+    [
+        ({"Pod x.spec.a": A}, {A}, False, []),
+        ({"Pod x.spec.a": A}, {A}, True, [f"not from the mirror: {A} of Pod x.spec.a"]),
+        ({"Pod x.spec.a": f"{MIRROR}/a:1"}, {f"{MIRROR}/a:1"}, True, []),
+        ({"Pod x.spec.a": A, "Pod x.spec.b": B}, {A}, False, [f"not listed: {B} of Pod x.spec.b"]),
+        ({"Pod x.spec.a": A}, {A, B}, False, [f"listed, not rendered: {B}"]),
+        ({"ClusterPolicy x.spec.driver": A}, {f"{A}-ubuntu24.04"}, False, []),
+        ({"ClusterPolicy x.spec.toolkit": A}, set(), False, [f"not listed: {A} of ClusterPolicy x.spec.toolkit"]),
+    ],
+)
+def test_a_chart_that_renders_other_images_is_noticed(
+    rendered: dict[str, str], pulled: set[str], is_mirrored: bool, expected: list[str]
+) -> None:
+    case = Case("a", "1", b"", frozenset(pulled), frozenset(), frozenset(), is_mirrored, "")
+    assert problems_of(case, rendered) == expected

@@ -12,7 +12,7 @@ from eidos.cli.commands import COMMANDS
 from eidos.cli.help import TOPICS
 from eidos.collectors import collector_choices
 from eidos.wording import list_words
-from tests.support.program import eidos
+from tests.support.program import command_line, eidos
 
 TOPIC_NAMES = list_words(dict.fromkeys([*TOPICS, *COMMANDS]))
 NAMES = list_words(collector_choices())
@@ -78,8 +78,9 @@ def error_of(*words: str | bytes, env: dict[str, str] | None = None) -> str:
         (["snapshot", "--root", ""], "error: --root: the value is empty\n"),
     ],
 )
-def test_wrong_usage(words: list[str], message: str) -> None:
-    assert message in error_of(*words)
+def test_wrong_usage(words: list[str], message: str, capfd: pytest.CaptureFixture[str]) -> None:
+    result = command_line(capfd)(*words)
+    assert (result.status, result.out) == (2, "") and message in result.err
 
 
 def test_groups_are_valid_collectors() -> None:
