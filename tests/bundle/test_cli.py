@@ -89,25 +89,6 @@ def test_a_device_is_no_bundle() -> None:
     assert "not a folder or a file" in done.err
 
 
-@pytest.mark.parametrize(
-    ("text", "says"),
-    [
-        ("", "is empty"),
-        ("hello\n", "expected a mapping"),
-        ("a: [\n", "recipe.yaml, line 2"),
-        ("kind: Snapshot\nmeasurements: []\n", "expected Recipe"),
-        ("kind: Recipe\napiVersion: recipe.dgxc.io/v1\nmeasurements: []\n", "no measurements"),
-        ("kind: Recipe\nmeasurements:\n  - type: OS\n    subtypes: []\n", "no readings"),
-    ],
-)
-def test_what_is_no_recipe(tmp_path: Path, text: str, says: str) -> None:
-    (tmp_path / "recipe.yaml").write_text(text)
-    done = eidos("bundle", "-f", "recipe.yaml", cwd=tmp_path)
-    assert done.status == 2
-    assert says in done.err
-    assert os.listdir(tmp_path) == ["recipe.yaml"]
-
-
 def test_what_is_refused_before_anything_is_written(recipe: Path, tmp_path: Path) -> None:
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "file").write_text("x")
@@ -116,6 +97,7 @@ def test_what_is_refused_before_anything_is_written(recipe: Path, tmp_path: Path
     for arguments, status, says in (
         (["bundle"], 2, "needs a recipe"),
         (["bundle", "-f", "nosuch.yaml"], 2, "no such file"),
+        (["bundle", "-f", "list.yaml"], 2, "expected a mapping"),
         (["bundle", "-f", str(recipe), "-b", "cert-manger"], 2, "did you mean 'cert-manager'?"),
         (["bundle", "-f", str(recipe), "--set", "nosuch:foo=bar"], 2, "'nosuch'"),
         (["bundle", "-f", str(recipe), "--set", "gpu-operator:driver.enbled=true"], 2, "driver.enabled"),
