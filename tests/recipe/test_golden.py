@@ -28,6 +28,7 @@ QUESTIONS: dict[str, dict[str, str]] = {
     "base": {},
     "aks-h100-training": {"os": "ubuntu", "osv": "22.04", "service": "aks", "k8s": "1.35.1", "gpu": "h100", "intent": "training"},
     "aks-h100-training-1.36": {"os": "ubuntu", "osv": "24.04", "service": "aks", "k8s": "1.36", "gpu": "h100", "intent": "training"},
+    "aks-azurelinux-a100-training": {"os": "azurelinux", "service": "aks", "gpu": "a100", "intent": "training"},
     "aks-gb200": {"service": "aks", "gpu": "gb200"},
     "aks-gb300": {"service": "aks", "gpu": "gb300"},
     "aks-rtx-pro-6000": {"os": "ubuntu", "osv": "24.04", "service": "aks", "gpu": "rtx-pro-6000", "intent": "training"},

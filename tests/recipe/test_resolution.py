@@ -16,6 +16,7 @@ from eidos.recipe.lazy_parts import Overlays, loaded
 from eidos.recipe.lint.combinations import samples
 from eidos.recipe.resolver import resolve
 from eidos.recipe.store import Store, from_folder, shipped_store
+from eidos.wording import list_words
 from eidos.workflow import make_recipe
 
 CATALOG = {
@@ -160,6 +161,20 @@ def test_no_shipped_layer_loosens_what_another_one_asks_for_but_by_removing_it()
 def test_a_program_with_an_invalid_query_gets_an_error(fields: dict[str, Any], message: str) -> None:
     with pytest.raises(InvalidInput, match=message):
         make_recipe(fields)
+
+
+@pytest.mark.parametrize(
+    ("field", "text", "message"),
+    [
+        ("gpu", "h1000", f"--gpu: invalid value 'h1000'; expected one of {list_words(shipped_store().catalog.names('gpu'))}"),
+        ("k8s", "1.x.4", "--k8s: invalid version '1.x.4': 'x' is not a number"),
+    ],
+)
+def test_a_wrong_word_or_version_is_named_with_its_flag(field: str, text: str, message: str) -> None:
+    with pytest.raises(InvalidInput) as caught:
+        shipped_store().catalog.parse_query({field: text}, {field: f"--{field}"})
+    assert caught.value.message == message
+    assert field != "gpu" or caught.value.hint == "did you mean 'h100'?"
 
 
 @pytest.mark.parametrize("fields", [{}, {"gpu": ""}, {"gpu": "any", "os": "ANY", "k8s": " "}])
