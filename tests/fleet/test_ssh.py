@@ -24,7 +24,7 @@ from tests.fakes import sshd
 from tests.fakes.apiserver import ApiServer
 from tests.fakes.oci_registry import OciRegistry
 from tests.support import macos
-from tests.support.program import Result, eidos, environment
+from tests.support.program import CHECKOUT, Result, eidos, environment
 from tests.support.waiting import AMPLE_S, until
 
 pytestmark = pytest.mark.slow
@@ -406,7 +406,7 @@ def test_memory_does_not_grow_with_the_fleet(pyz: Path, tmp_path: Path) -> None:
 
 
 def test_a_checkout_has_no_program_to_send(tmp_path: Path) -> None:
-    done = eidos("fleet", "--hosts", "a", cwd=tmp_path)
+    done = eidos("fleet", "--hosts", "a", program=CHECKOUT, cwd=tmp_path)
     assert done.status == 1
     assert "cannot send the program" in done.err
 

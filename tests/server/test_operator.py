@@ -26,7 +26,7 @@ from eidos.server.error_responses import hide_paths
 from eidos.server.rate_limiter import RateLimiter
 from eidos.server.request_metrics import ServerMetrics
 from tests.support.in_process_server import FREE, Client, application, parse_error, read_data, request
-from tests.support.program import PROGRAM, ROOT, eidos, environment
+from tests.support.program import CHECKOUT, PROGRAM, ROOT, eidos, environment
 from tests.support.transport_process import children, everything
 from tests.support.waiting import AMPLE_S, until
 
@@ -107,7 +107,10 @@ def test_a_low_limit_of_open_files_is_an_error_at_start() -> None:
 
 @pytest.mark.parametrize("closed", ["2>&-", "<&- >&- 2>&-", ">&- 2>&-"])
 def test_a_closed_standard_error_is_not_replaced_by_a_socket(closed: str) -> None:
-    with served(["bash", "-c", f'exec "$@" {closed}', "-", *SERVE, "--workers=2"], subprocess.DEVNULL) as (process, port):
+    with served(["bash", "-c", f'exec "$@" {closed}', "-", *CHECKOUT, "serve", "--port=0", "--workers=2"], subprocess.DEVNULL) as (
+        process,
+        port,
+    ):
         for pid in (process.pid, *children(process.pid)):
             for fd in (0, 1, 2):
                 assert os.readlink(f"/proc/{pid}/fd/{fd}") == "/dev/null"
