@@ -24,8 +24,28 @@ if TYPE_CHECKING:
 
     Tree = dict[str, Any]
 
+#: The few sysctls that hold a command line, which may have a secret anywhere.
+COMMAND_FILES = frozenset(("kernel/core_pattern", "kernel/modprobe", "kernel/poweroff_cmd", "kernel/hotplug"))
+
 #: Size limit of a file in bytes, and drop-ins of one folder that are read.
 FILE_LIMIT, _DROP_IN_LIMIT = 4 << 20, 128
+
+
+def redact_kernel_command(text: str) -> tuple[str, int]:
+    """A command line that the kernel runs, a value of one of COMMAND_FILES, as it may be shown, and how many parts of it are withheld.
+
+    >>> redact_kernel_command("|/usr/bin/collect -t hunter %p")
+    ('|/usr/bin/collect -t <withheld> %p', 1)
+    """
+    if not text.startswith("|") and " " not in text:
+        return redact_text(text, is_not_random)
+    from eidos.redact.command_lines import redact_command_line  # most hosts have no such file with arguments
+    from eidos.redact.harmless_names import NameList
+
+    pipe = text[: text.startswith("|")]
+    # systemd 240 to 251 has no limit of a core file in its pattern, but this number.
+    words, count = redact_command_line(text[len(pipe) :].split(), NameList(f"[words] {1 << 63}"))
+    return (pipe + " ".join(words), count) if count else (text, 0)
 
 
 def read_tree(facts: Facts, path: str, is_toml: bool = False) -> Tree | None:

@@ -22,12 +22,14 @@ from __future__ import annotations
 
 from eidos.collectors import harmless_names
 from eidos.collectors._kernel_command_line import command_line_readings, cut_cloud_config
+from eidos.collectors._settings import COMMAND_FILES, redact_kernel_command
 from eidos.collectors._sysfs import Facts
 from eidos.errors import NotApplicable
 from eidos.model.measurement import REVEALED, SECRET, UNREADABLE, WITHHELD, Gap, Subtype
-from eidos.redact.harmless_forms import is_path
+from eidos.redact.harmless_forms import is_number, is_path
 from eidos.redact.harmless_names import is_not_random, show_value
 from eidos.redact.random_words import is_wordy
+from eidos.redact.secret_names import has_credential_word
 from eidos.redact.secrets_in_text import redact_text
 
 TYPE_CHECKING = False
@@ -275,8 +277,11 @@ class _Boot:
             if not equals or not self._is_name(name.strip().removeprefix("-").replace("/", "."), path):
                 continue
             key, value = sysctl_key(name), value.strip()
-            if key.rpartition("/")[2] in SECRET_SYSCTLS:
+            file = key.removeprefix("/proc/sys/")
+            if key.rpartition("/")[2] in SECRET_SYSCTLS or (has_credential_word(file) and not is_number(value)):
                 shown, count = WITHHELD, 1
+            elif file in COMMAND_FILES:
+                shown, count = redact_kernel_command(value)
             else:
                 shown, count = redact_text(value, is_not_random)
             if count and not self._names.is_revealed(key):
@@ -303,7 +308,9 @@ class _Boot:
                         data[key], paths[key] = self._show(f"{module}.{name}", value.strip('"'), key), path
             else:
                 key = f"{command}.{module}"
-                is_shown = command == "blacklist" or all(is_path(word) or is_wordy(word.rstrip(":")) for word in rest.split())
+                is_shown = command == "blacklist" or all(
+                    is_path(word) or (is_wordy(word.rstrip(":")) and not has_credential_word(word)) for word in rest.split()
+                )
                 data[key], paths[key] = (rest or True) if is_shown else WITHHELD, path
                 if not is_shown:
                     self._facts.gap(SECRET, key, "a command")

@@ -20,12 +20,11 @@ from __future__ import annotations
 import errno
 import time
 
+from eidos.collectors._settings import COMMAND_FILES, redact_kernel_command
 from eidos.errors import NotApplicable
 from eidos.files.host import NOT_TEXT, FileMissing, FileUnreadable, decode_text
 from eidos.model.measurement import ABSENT, REVEALED, SECRET, UNREADABLE, VOLATILE, WITHHELD, Gap, Subtype
 from eidos.model.volatile import is_volatile_sysctl
-from eidos.redact.harmless_names import is_not_random
-from eidos.redact.secrets_in_text import redact_text
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -81,8 +80,6 @@ SKIPPED_FOLDERS = frozenset(("fs/binfmt_misc",))
 #: Files whose value is a secret: keys of hash functions, seeds of addresses. All zeros mean that it is not set.
 SECRET_FILES = frozenset(("stable_secret", "tcp_fastopen_key", "netdev_rss_key"))
 
-#: The few files that hold a command line, which may have a secret anywhere.
-COMMAND_FILES = frozenset(("kernel/core_pattern", "kernel/modprobe", "kernel/poweroff_cmd", "kernel/hotplug"))
 
 #: Names of files whose value is not shown as it is.
 _JUDGED = SECRET_FILES | {path.rpartition("/")[2] for path in COMMAND_FILES}
@@ -133,21 +130,6 @@ def collect(sources: Sources) -> Iterator[Part]:
     yield Subtype("sysctl", walk.data)
     if sources.volatile:
         yield Subtype("sysctl" + VOLATILE, walk.volatile)
-
-
-def _redact_command(text: str) -> tuple[str, int]:
-    """A command line that the kernel runs, as it may be shown, and how many parts of it are withheld.
-
-    >>> _redact_command("|/usr/bin/collect -t hunter %p")
-    ('|/usr/bin/collect -t <withheld> %p', 1)
-    """
-    from eidos.redact.command_lines import redact_command_line  # most hosts have no such file with arguments
-    from eidos.redact.harmless_names import NameList
-
-    pipe = text[: text.startswith("|")]
-    # systemd 240 to 251 has no limit of a core file in its pattern, but this number.
-    words, count = redact_command_line(text[len(pipe) :].split(), NameList(f"[words] {1 << 63}"))
-    return (pipe + " ".join(words), count) if count else (text, 0)
 
 
 class _Walk:
@@ -240,7 +222,7 @@ class _Walk:
         if name in SECRET_FILES and text.strip("0:-, \t\n"):
             shown, secrets = WITHHELD, 1
         elif path in COMMAND_FILES:
-            shown, secrets = _redact_command(text) if text.startswith("|") or " " in text else redact_text(text, is_not_random)
+            shown, secrets = redact_kernel_command(text)
         if secrets and _full_path(path) in self._revealed:
             self._gap(REVEALED, path, "requested")
         elif secrets:
