@@ -5,13 +5,14 @@ Knows the marks ``slow`` and ``exhaustive`` and hypothesis's profiles; must not 
 ========  ============================  ===========================  ====================  ==================
 effort    slow tests                    cases marked ``exhaustive``  cases of other tests  examples of a law
 ========  ============================  ===========================  ====================  ==================
+smoke     as fast, of every second test
 fast      none, nor the built file's    one                          one                   a tenth
 normal    none                          a sample                     all                   a quarter
 thorough  all                           a sample                     all                   as written
 all       all                           all                          all                   ten times as many
 ========  ============================  ===========================  ====================  ==================
 
-The seed draws the sample and the cases. Examples are the same in each run at fast and normal effort, and others each time above. The
+The seed draws the sample and the cases. Examples are the same in each run up to normal effort, and others each time above. The
 build of the file alone takes longer than most tests. What runs under each interpreter runs under the oldest and the running one at
 normal effort.
 """
@@ -34,7 +35,10 @@ BUILT = {"pyz", "agent_pyz", "server_pyz", "python"}
 #: The oldest interpreter and the running one.
 USUAL_INTERPRETERS = {"3.9", f"{sys.version_info.major}.{sys.version_info.minor}"}
 
-EFFORTS = {"fast": 0.1, "normal": 0.25, "thorough": 1.0, "all": 10.0}
+#: Efforts at which one case of a test is enough; the first is that of ``python3 -m tests --fast``.
+QUICK = ("smoke", "fast")
+
+EFFORTS = {"smoke": 0.1, "fast": 0.1, "normal": 0.25, "thorough": 1.0, "all": 10.0}
 
 _factor = 1.0
 
@@ -49,7 +53,7 @@ def set_effort(effort: str) -> None:
         suppress_health_check=[HealthCheck.too_slow],
         max_examples=examples(100),
         print_blob=True,
-        derandomize=effort in ("fast", "normal"),
+        derandomize=effort in (*QUICK, "normal"),
     )
     settings.load_profile("eidos")
 
@@ -72,10 +76,11 @@ def default_seed(root: Path) -> int:
 def left_out(items: list[pytest.Item], effort: str, seed: int) -> set[pytest.Item]:
     """Those that are not run at this effort."""
     out: set[pytest.Item] = set()
+    is_quick = effort in QUICK
     grids: dict[tuple[str, int], list[pytest.Item]] = defaultdict(list)
     for item in items:
         slow = item.get_closest_marker("slow") is not None
-        if (slow and effort in ("fast", "normal")) or (effort == "fast" and BUILT & set(getattr(item, "fixturenames", ()))):
+        if (slow and (is_quick or effort == "normal")) or (is_quick and BUILT & set(getattr(item, "fixturenames", ()))):
             out.add(item)
             continue
         if effort == "normal" and params(item).get("python", "3.9") not in USUAL_INTERPRETERS:
@@ -84,12 +89,15 @@ def left_out(items: list[pytest.Item], effort: str, seed: int) -> set[pytest.Ite
         mark = item.get_closest_marker("exhaustive")
         test = item.nodeid.partition("[")[0]
         if mark and effort != "all":
-            size = 1 if effort == "fast" else int(mark.kwargs["sample"])
+            size = 1 if is_quick else int(mark.kwargs["sample"])
             grids[mark.kwargs.get("group") or test, size].append(item)
-        elif effort == "fast":
+        elif is_quick:
             grids[test, 1].append(item)
     for (name, size), grid in grids.items():
-        out.update(set(grid) - set(random.Random(f"{seed} {name}").sample(grid, min(size, len(grid)))))
+        draw = random.Random(f"{seed} {name}")
+        if effort == "smoke" and draw.random() < 0.5:
+            size = 0
+        out.update(set(grid) - set(draw.sample(grid, min(size, len(grid)))))
     return out
 
 
