@@ -52,7 +52,7 @@ from eidos.formats.source_text import DocumentSyntaxError
 from eidos.http_wire import client, presigned_upload, proxy, request_head, request_parser, retry
 from eidos.kube import cluster_config, labels, stored_object
 from eidos.manifest import kubernetes_fields
-from eidos.model import bundle, condition, constraint, pattern, quantity, snapshot, systemd_unit, values_schema
+from eidos.model import bundle, condition, constraint, pattern, plugin, quantity, snapshot, systemd_unit, values_schema
 from eidos.nvidia import driver_files, gpu_values, nvidia_smi, nvidia_smi_readings
 from eidos.oci import auth_file, image_manifest, reference, registry_auth, registry_store
 from eidos.recipe.lint import reading_paths
@@ -385,6 +385,7 @@ PARSERS: dict[str, Parser] = {
     # Bundles
     "checksums": _of_bytes(lambda data: checksums.parse_checksums(data, "x"), "0" * 64 + "  a/b\n", "0", "\n", "/"),
     "reference to a registry": _of_text(reference.parse_reference, "oci://", "a", "/", ":", "@", "sha256:", "0" * 64, "__", "-", "["),
+    "reference to a plug-in": _of_text(plugin.split_reference, "acme", "@", "sha256:", "0" * 16, "g", "-"),
     "challenge of a registry": _of_text(registry_auth.parse_challenges, "Bearer ", 'realm="', '"', "a=b", ",", "\\", "=", " "),
     "manifest of an artifact": _of_bytes(
         lambda data: image_manifest.parse_manifest(b'{"schemaVersion": 2,' + data, "x"), '"layers": [', "]", "{", "}", '"config": {}', ","
