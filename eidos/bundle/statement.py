@@ -98,7 +98,8 @@ def _dependencies(files: Mapping[str, bytes], recipe: Recipe, options: BundleOpt
     digests = {"recipe.yaml": sha256(files["recipe.yaml"]), "recipe-data": recipe.digest, "program-data": _program_data_digest()}
     for reference in (*recipe.plugins, *(plugin.reference() for plugin in options.plugins)):
         name, _, digest = reference.partition("@sha256:")
-        digests[f"plugin/{name}"] = digest
+        is_other = digests.get(f"plugin/{name}", digest) != digest  # of the same name, such as a newer one than made the recipe
+        digests[f"plugin/{reference if is_other else name}"] = digest
     for values in options.values:
         digests[f"values/{values.component}"] = _digest_of_tree(values.tree)
     for name, folder in (("templates", options.templates), ("data", options.data)):

@@ -219,7 +219,7 @@ class _Provenance:
             tree = definition.mapping("externalParameters").mapping(group).tree
             self.fields.update({f"{group}.{name}": tuple(_texts(value)) for name, value in tree.items()})
         start = "plugin/"
-        plugins = (f"{name[len(start) :]}@sha256:{digest}" for name, digest in digests.items() if name.startswith(start))
+        plugins = (f"{name[len(start) :].partition('@')[0]}@sha256:{digest}" for name, digest in digests.items() if name.startswith(start))
         self.fields[_PLUGINS] = tuple(plugins)
         self.fields.pop("options.plugin", None)  # among those
 

@@ -36,6 +36,7 @@ from eidos.server.rate_limiter import RateLimiter
 from eidos.server.recipe_data import load_recipe_data
 from eidos.server.request_metrics import ServerMetrics
 from eidos.server.static_content import static_representations
+from eidos.sign.signature_policy import _Provenance, parse_policy
 from tests.support.in_process_server import FREE, Client
 from tests.support.program import environment
 
@@ -265,6 +266,13 @@ def test_a_bundle_takes_data_and_templates_of_several_plugins(run: Run) -> None:
     digests = {entry["name"]: entry["digest"]["sha256"] for entry in build["resolvedDependencies"]}
     assert [digests[f"plugin/{name}"] for name in ("acme", "other")] == [name.rpartition(":")[2] for name in names]
     assert run("verify", "bundle")[0] == 0
+    write("acme/templates/gpu-operator/README.md", "# Newer than the recipe\n")
+    assert run(*words, "--plugin", "acme")[0] == 0
+    statement = json.loads(Path("bundle/attestations/statement.json").read_text())
+    (newer,) = statement["predicate"]["buildDefinition"]["externalParameters"]["options"]["plugin"]
+    policy = parse_policy({"signatures": [{"keys": [40 * "A"]}], "provenance": {"plugins": [newer]}}, "policy.yaml")
+    refused = _Provenance(statement).refused(policy)
+    assert newer not in names and refused == [f"provenance.plugins: the statement has {name!r}" for name in names]
 
 
 COMPONENT = """\
