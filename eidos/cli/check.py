@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 
 TABLE = "table"
 
-#: Flags that name what may take a while to read, or a thread: that is read before collectors start, and nothing else while they run.
-_DOCUMENTS = ("server", "recipe", "data", "profile", "waivers")
+#: Flags that name what may take a while to read, or a thread: that is read before collectors start, because it would cost their time.
+_DOCUMENTS = ("server", "recipe", "data", "plugin", "profile", "waivers")
 
 #: Extensions of the snapshots in a folder.
 _EXTENSIONS = (".yaml", ".yml", ".json")
