@@ -42,13 +42,13 @@ def load_plugin_collector(name: str, path: str, source: bytes, names: NameList) 
         raise InvalidData(f"{path}: no function collect(sources)", HINT)
 
     def run(sources: Sources) -> Iterator[Part]:
-        sources = _without_lies(sources)
+        sources = _for_partial_root(sources)
         return _shown_parts(name, collect(sources), sources, names)
 
     return run
 
 
-def _without_lies(sources: Sources) -> Sources:
+def _for_partial_root(sources: Sources) -> Sources:
     """The sources, with what is missing unreadable where the root has a part of a host's files, such as the mounts of an agent in a Pod.
 
     Collectors of eidos know which folders must be there; others would report that a file does not exist. Every complete root has /tmp (FHS

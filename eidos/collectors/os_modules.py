@@ -74,7 +74,7 @@ def is_relevant(name: str) -> bool:
 
 
 def parse_dependencies(data: bytes, required: Collection[str]) -> dict[str, str]:
-    """Module → file that provides it, of those that are ``wanted``, in the text of modules.dep: ``FILE: FILE …`` in each line."""
+    """Module → file that provides it, of those that are ``required``, in the text of modules.dep: ``FILE: FILE …`` in each line."""
     files: dict[str, str] = {}
     for line in data.split(b"\n"):
         path = line.partition(b":")[0]

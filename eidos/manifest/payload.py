@@ -47,7 +47,7 @@ def read_program(path: str, purpose: str, more: Mapping[str, bytes] = {}) -> byt
         raise InvalidInput(f"{path} is not eidos: {fault}", _BUILD) from fault
     if len(content) > MAX_CONFIGMAP_BYTES and more:
         message = f"--plugin: with plug-ins, the program has {len(content):,} bytes; a ConfigMap holds at most {MAX_CONFIGMAP_BYTES:,}"
-        raise InvalidInput(message, "use smaller plug-ins; the nodes need none of their templates")
+        raise InvalidInput(message, "send fewer or smaller plug-ins")
     if len(content) > MAX_CONFIGMAP_BYTES:
         hint = "install it on the nodes (--delivery hostpath) or in an image (--delivery image)"
         raise InvalidInput(

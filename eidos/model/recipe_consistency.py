@@ -78,7 +78,7 @@ def _readings(recipe: Recipe) -> dict[str, Any]:
 
 
 def _beyond_limit(location: str, value: Any, path: str, limits: Mapping[str, Expression]) -> Iterator[Disagreement]:
-    """The constraint on ``path`` that the value at ``place`` breaks."""
+    """The constraint on ``path`` that the value at ``location`` breaks."""
     if path in limits and limits[path].holds(value) is False:
         yield Disagreement(location, format_scalar(value), f"constraints.{path}", str(limits[path]))
 
