@@ -19,8 +19,8 @@ OUTPUT, LOGGING, HELP, OTHER = "Output", "Logging", "Help", "Other flags"
 #: Group → its flags, in the order of a page.
 GROUPS = {
     INPUT: (
-        "file recipe data plugin profile waivers today templates charts base-tag server fallback root smi ignore max-age timeout last "
-        "include from against"
+        "file recipe data plugin profile waivers today templates charts images base-tag server fallback root smi ignore max-age timeout "
+        "last include from against"
     ),
     SELECTION: (
         "os osv kernel service k8s gpu intent platform machine with quick only skip require units volatile cluster-only bundlers set "

@@ -285,6 +285,7 @@ PARSERS: dict[str, Parser] = {
         "0x",
     ),
     "TOML": _of_text(toml_reader.parse_toml, "a = 1\n", "[a]\n", "[[a]]\n", "{", "[", ",", '"', "'''", ".", "a.", "#", "x = [\n"),
+    "command of the kernel": _of_text(_settings.redact_kernel_command, "|", "-t ", "x=", "%p ", "/a"),
     "settings": _of_text(lambda text: list(_settings.find_settings({text: {text: text}}, ("*", "**")))),
     "text of a file": _of_bytes(host.decode_text),
     "module version": _of_text(driver_files.parse_module_version, "1.2", " "),
