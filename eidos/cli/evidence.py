@@ -194,6 +194,10 @@ def _pack(
     if values["anonymous"]:
         options["anonymous"] = True
     digests = {"recipe-data": reports[0].recipe_digest}
+    if reports[0].plugins:
+        options["plugin"] = list(dict.fromkeys(plugin for report in reports for plugin in report.plugins))
+        names = (reference.partition("@sha256:") for reference in options["plugin"])
+        digests.update({f"plugin/{name}": digest for name, _, digest in names})
     for name in ("profile", "waivers"):
         if values[name] is not None and values[name] != document_locations.STDOUT:
             digests[name] = sha256(document_locations.read_document(values[name], values=values))

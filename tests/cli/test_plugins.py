@@ -357,6 +357,19 @@ def test_plugins_reach_the_nodes_of_a_fleet(pyz: Path, tmp_path: Path, run: Run)
     assert status == 2 and "is not in this file of eidos" in err
 
 
+def test_evidence_names_plugins_in_its_statement(run: Run) -> None:
+    example()
+    write("node.yaml", json.dumps(snapshot(run, "--plugin", "acme", "--only", "os.asset")))
+    status, _, err = run("evidence", "node.yaml", "--plugin", "acme", "--only", "acme-no-rack", "-o", "evidence.zip")
+    assert status == 0, err
+    with zipfile.ZipFile("evidence.zip") as archive:
+        [name] = [name for name in archive.namelist() if name.endswith("/statement.json")]
+        build = json.loads(archive.read(name))["predicate"]["buildDefinition"]
+    [reference] = build["externalParameters"]["options"]["plugin"]
+    digests = {entry["name"]: entry["digest"]["sha256"] for entry in build["resolvedDependencies"]}
+    assert reference == f"acme@sha256:{digests['plugin/acme']}"
+
+
 @pytest.mark.parametrize(
     ("words", "reason"),
     [
