@@ -172,6 +172,9 @@ def _snapshots(values: Values, prepare: Callable[[], object]) -> Iterator[Snapsh
     flags = [flag for name in ("root", "smi", "units") if (flag := values.origins.get(name, "")).startswith("--")]
     if flags:
         raise InvalidInput(f"{', '.join(flags)} cannot be used with --file", "remove one of the two")
+    if not document_locations.is_in_registry(location) and (document_locations.is_remote(location) or not os.path.isdir(location)):
+        yield document_locations.read_snapshot(location, values)[0]
+        return
     from contextlib import ExitStack
 
     with ExitStack() as stack:

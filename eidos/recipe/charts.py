@@ -7,7 +7,6 @@ and the overlays are not read: a bundle does not need them.
 from __future__ import annotations
 
 import os
-from functools import partial
 
 from eidos.errors import NotFound
 from eidos.files import resources
@@ -124,9 +123,11 @@ def load_charts(
         from eidos.recipe.data_stack import parts_of_plugins
 
         parts = (*parts_of_plugins(plugins), *parts)
-    readers = [*(partial(_read_from_part, part) for part in parts), *([partial(_read_from_folder, data)] if data is not None else [])]
-    if not readers:
+    if not parts and data is None:
         return _with_upgrades(charts, rules), resources.load_chart_values
+    from functools import partial  # it takes longer than reading all charts
+
+    readers = [*(partial(_read_from_part, part) for part in parts), *([partial(_read_from_folder, data)] if data is not None else [])]
 
     def knowledge(name: str) -> object:
         path = f"{'' if name.startswith(resources.IMAGES_FOLDER) else resources.VALUES_FOLDER}{name}.yaml"

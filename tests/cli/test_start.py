@@ -49,9 +49,11 @@ def test_a_snapshot_imports_no_parser_and_no_network(python: str, floor: set[str
     assert "difflib" not in new, "nothing was mistyped"
 
 
-def test_a_saved_snapshot_in_json_is_checked_without_regular_expressions(python: str, floor: set[str], pyz: Path, tmp_path: Path) -> None:
+def test_a_saved_snapshot_in_json_is_checked_with_what_a_start_that_only_talks_has(
+    python: str, floor: set[str], pyz: Path, tmp_path: Path
+) -> None:
     path = tmp_path / "node.json"
     node = Snapshot("2026-11-29T06:00:00Z", "1.2.3", "gpu-07", (Measurement("OS", (Subtype("kmod", {"nvidia": True}),)),))
     path.write_text(to_json(node.to_tree()), encoding="utf-8")
     new = imported(python, pyz, "check", "-f", path, "--fail-on", "never") - floor
-    assert not new & (HEAVY | {"re"})
+    assert not new & TALK
