@@ -27,7 +27,7 @@ from tests.server.test_page import TEXT
 from tests.support import browser as browsers
 from tests.support.browser import Browser
 from tests.support.in_process_server import Client, application, listening
-from tests.support.program import ROOT, eidos
+from tests.support.program import CHECKOUT, ROOT, eidos
 from tests.support.tools import find_axe
 
 pytestmark = pytest.mark.slow
@@ -117,8 +117,8 @@ def test_the_bundle_comes_down_as_the_command_line_packs_it(browser: Browser, ur
     browser.wait("document.getElementById('status').textContent.includes('Downloaded eidos')")
     path = tmp_path / "eidos-l40s-inference.tar.gz"
     wait_for(path)
-    (tmp_path / "recipe.json").write_text(eidos("recipe", "--gpu", "l40s", "--intent", "inference", "-t", "json").out)
-    assert eidos("bundle", "-f", "recipe.json", "--archive", "cli.tar.gz", cwd=tmp_path).status == 0
+    (tmp_path / "recipe.json").write_text(eidos("recipe", "--gpu", "l40s", "--intent", "inference", "-t", "json", program=CHECKOUT).out)
+    assert eidos("bundle", "-f", "recipe.json", "--archive", "cli.tar.gz", program=CHECKOUT, cwd=tmp_path).status == 0
     assert path.read_bytes() == (tmp_path / "cli.tar.gz").read_bytes()
     assert browser.console == []
 
@@ -465,8 +465,10 @@ def test_components_can_be_switched_off_before_the_download(browser: Browser, ur
     browser.run("document.getElementById('tar').click()")
     path = tmp_path / "eidos-eks-h100-training.tar.gz"
     wait_for(path)
-    (tmp_path / "recipe.json").write_text(eidos("recipe", "--gpu", "h100", "--service", "eks", "--intent", "training", "-t", "json").out)
-    assert eidos("bundle", "-f", "recipe.json", "-b", ",".join(rest), "--archive", "cli.tar.gz", cwd=tmp_path).status == 0
+    (tmp_path / "recipe.json").write_text(
+        eidos("recipe", "--gpu", "h100", "--service", "eks", "--intent", "training", "-t", "json", program=CHECKOUT).out
+    )
+    assert eidos("bundle", "-f", "recipe.json", "-b", ",".join(rest), "--archive", "cli.tar.gz", program=CHECKOUT, cwd=tmp_path).status == 0
     assert path.read_bytes() == (tmp_path / "cli.tar.gz").read_bytes()
     switch(browser, "kai-scheduler")
     assert switched_on(browser) == every, "what it needs is on as well"
