@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import importlib
+import json
 import os
 import shutil
 import signal
@@ -143,9 +144,15 @@ def tools(pytestconfig: pytest.Config) -> dict[str, str]:
 
 
 @pytest.fixture(scope="session")
-def interpreters() -> dict[str, str]:
+def interpreters(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """Minor version → path of every CPython from 3.9 on that this machine has."""
-    return {each.version.rpartition(".")[0]: each.path for each in select_interpreters(["auto"])}
+
+    def look(folder: Path) -> None:
+        found = {each.version.rpartition(".")[0]: each.path for each in select_interpreters(["auto"])}
+        (folder / "paths.json").write_text(json.dumps(found), encoding="utf-8")
+
+    paths = (build_once(tmp_path_factory, "interpreters", look) / "paths.json").read_text(encoding="utf-8")
+    return dict(json.loads(paths))
 
 
 @pytest.fixture(scope="session", params=MINORS)
