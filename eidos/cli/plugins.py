@@ -125,8 +125,8 @@ def _read_files(folder: str, shown: str) -> Iterator[tuple[str, bytes]]:
         for number, path in enumerate(_walk(os.path.join(folder, name))):
             if number == FILES_LIMIT:
                 raise InvalidInput(f"{shown}: more than {FILES_LIMIT:,} files", "check that this is the right folder")
-            if not path[len(folder) :].isprintable():
-                raise InvalidInput(f"{path!a}: the name of the file is not printable text", "rename the file")
+            if not path[len(folder) :].isprintable() or "\\" in path[len(folder) :]:
+                raise InvalidInput(f"{path!a}: the name of the file is not printable text without backslashes", "rename the file")
             yield path[len(folder) + 1 :], _read_file(path)
 
 

@@ -64,6 +64,8 @@ def unpack(path: str, folder: str, check: Callable[[], None] = lambda: None) -> 
                 head = stream.read(512)
                 if _BUG_REPORT[:8] in head or head.lstrip().startswith(_RULE):
                     return _unpack_bug_report(head, stream, tree)
+                if len(head) < 512:
+                    raise InvalidData(f"{path}: neither a report of sos nor the log of nvidia-bug-report.sh")
                 return _unpack_sos_report(_Replayed(head, stream), tree)
             finally:
                 tree.close()

@@ -484,7 +484,7 @@ def test_the_installation_fills_a_registry(folder: Path, tmp_path: Path, plain: 
     assert (again.status, again.out.count(NAMES[4]), again.out.count("cert-manager-webhook")) == (4, 1, 0)
     other = run("images/copy.sh", f"{plain.host}/other", "--dest-tls-verify=false")
     assert other.returncode == 0 and f"pull images from {mirror}, and not from {plain.host}/other" in other.stderr
-    assert run("images/copy.sh").returncode == 2 and run("images/load.sh", "--help").returncode == 2
+    assert run("images/copy.sh").returncode == 2 and run("images/load.sh", "--help").stdout.startswith("usage: ")
     shutil.rmtree(path / "images")
     assert "this bundle carries no images for --registry" in run("install.sh", "--registry", mirror).stderr
 

@@ -1,9 +1,14 @@
 #!/bin/sh
 # Copies the images of this bundle to a registry with skopeo: every architecture, with the same digests.
 set -u
+usage='usage: copy.sh REGISTRY [OPTION OF skopeo copy]...'
 case "${1:-}" in
+  -h | --help)
+    echo "$usage"
+    exit 0
+    ;;
   '' | -*)
-    echo 'usage: copy.sh REGISTRY [OPTION OF skopeo copy]...' >&2
+    echo "$usage" >&2
     exit 2
     ;;
 esac
