@@ -265,7 +265,7 @@ def test_an_archive_of_a_support_tool_is_judged(tmp_path: Path, monkeypatch: pyt
     ("content", "flags", "words"),
     [
         (b"hello" * 300, (), "not a tar archive"),
-        (b"", (), "truncated"),
+        (b"", (), "neither a report of sos"),
         (None, (), "no such folder or archive"),
         (b"hello" * 300, ("--require", "k8s.node"), "an archive of a host has no cluster"),
     ],
