@@ -147,7 +147,9 @@ def packed_checksums(text: bytes) -> bytes:
     return pack_tar_gz({"checksums.txt": text})
 
 
-@pytest.mark.parametrize("name", ["ten gigabytes", "zeros behind the end", "slashes", "many lines", "long name", "renames"])
+@pytest.mark.parametrize(
+    "name", ["ten gigabytes", "zeros behind the end", "slashes", "many lines", "long name", pytest.param("renames", marks=pytest.mark.slow)]
+)
 def test_a_hostile_archive_costs_little(tmp_path: Path, name: str) -> None:
     path = tmp_path / "bundle.tar.gz"
     path.write_bytes(hostile(name))

@@ -477,6 +477,7 @@ def test_a_fault_of_our_own_is_one_line() -> None:
 # -- the built file --
 
 
+@pytest.mark.slow
 def test_the_built_file_says_the_same_under_every_interpreter(pyz: Path, python: str, tmp_path: Path) -> None:
     home = tmp_path / "home"
     home.mkdir(mode=0o500)

@@ -305,7 +305,8 @@ def grown(watch: Watch, cycles: int) -> tuple[int, int, int]:
     return resident, max(map(int, os.listdir(f"/proc/{pid}/fd"))), zombies
 
 
-@pytest.mark.parametrize(("first", "last"), [(10, 30), pytest.param(100, 400, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(("first", "last"), [(10, 30), (100, 400)])
+@pytest.mark.slow
 def test_a_week_of_cycles_takes_no_more_than_a_day(tmp_path: Path, first: int, last: int) -> None:
     """Several hundred cycles with changes, a program and a listener: memory, descriptors and children stay what they are."""
     program = tmp_path / "on-change"

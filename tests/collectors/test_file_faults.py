@@ -140,7 +140,7 @@ def faulty_trees(collector: str, copy: Path) -> Iterator[tuple[Path, str, bool]]
         shutil.rmtree(copy)
 
 
-@pytest.mark.exhaustive(sample=8)
+@pytest.mark.exhaustive(sample=5)
 @pytest.mark.parametrize("collector", COLLECTORS)
 def test_no_fault_of_a_file_is_more_than_a_gap(collector: str, tmp_path: Path) -> None:
     count = 0

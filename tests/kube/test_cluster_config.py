@@ -403,6 +403,7 @@ def test_tabs_and_markers(tmp_path: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", FORMS)
+@pytest.mark.slow
 def test_kubectl_reads_the_same_forms(tools: dict[str, str], tmp_path: Path, name: str) -> None:
     text, is_read = FORMS[name]
     path = tmp_path / "config"

@@ -152,6 +152,7 @@ SCENES: dict[str, tuple[list[dict[str, str]], set[str]]] = {
 }
 
 
+@pytest.mark.slow
 def test_alerts_fire_when_they_should_and_not_otherwise(tmp_path: Path) -> None:
     rule_files(tmp_path)
     alerts(tmp_path, *(scene(series, firing, name=name) for name, (series, firing) in SCENES.items()))

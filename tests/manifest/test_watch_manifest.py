@@ -179,6 +179,7 @@ SCENES: dict[str, tuple[list[dict[str, str]], list[tuple[str, dict[str, str]]]]]
 }
 
 
+@pytest.mark.slow
 def test_alerts_fire_when_they_should_and_not_otherwise(tmp_path: Path) -> None:
     severities = {rule["alert"]: rule["labels"]["severity"] for rule in RULES}
     assert {name for _, firing in SCENES.values() for name, _ in firing} == set(severities), "each has a scene"

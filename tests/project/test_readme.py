@@ -217,6 +217,7 @@ def test_the_first_screen_is_a_check_with_a_finding_and_its_remedy(pyz: Path, tm
     assert shown.count("\n") <= 35
 
 
+@pytest.mark.slow
 def test_the_odd_node_of_the_readme_is_what_a_fleet_prints(pyz: Path, tmp_path: Path) -> None:
     for number in range(1, 9):
         root = tmp_path / f"gpu-{number:02}"
@@ -373,6 +374,7 @@ sys.exit(main(sys.argv[1:]))
         ["help", "secrets"],
     ],
 )
+@pytest.mark.slow
 def test_nothing_is_contacted_without_a_request(tmp_path: Path, words: list[str]) -> None:
     environ = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "PYTHONPATH": str(ROOT)}
     if words[0] in ("bundle", "verify"):

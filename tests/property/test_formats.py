@@ -77,6 +77,7 @@ def test_yaml_is_read_alike_by_pyyaml_and_by_us(tree: Any) -> None:
 @given(trees)
 @example(TRAPS)
 @example({trap: trap for trap in TRAPS})
+@pytest.mark.slow
 def test_yaml_is_read_alike_by_go(go: GoReader, tree: Any) -> None:
     assert same(go.read("yaml", to_yaml(tree)), tree)
 
@@ -92,6 +93,7 @@ def test_json_is_read_alike_by_python_and_by_us(tree: Any) -> None:
 
 @given(trees)
 @example(TRAPS)
+@pytest.mark.slow
 def test_json_is_read_alike_by_go(go: GoReader, tree: Any) -> None:
     assume("Infinity" not in json.dumps(tree))
     assert same(go.read("json", to_json(tree)), tree)
@@ -141,6 +143,7 @@ def test_a_plain_number_is_what_its_form_says(text: str) -> None:
 
 @given(numberlike)
 @settings(max_examples=examples(500))
+@pytest.mark.slow
 def test_plain_scalars_are_what_go_takes_them_for(go: GoReader, text: str) -> None:
     document = f"a: {text}\n"
     try:

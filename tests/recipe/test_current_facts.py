@@ -231,6 +231,7 @@ def test_why_a_component_is_left_out_is_stated() -> None:
     assert "left out" not in recipe_facts({**OWN, "intent": "training"})["warnings"]
 
 
+@pytest.mark.slow
 def test_nothing_shipped_ends_before_the_date_of_the_data_and_all_of_it_some_day() -> None:
     trees = {path: tree for path, tree in shipped_trees().items() if not path.startswith("overlays/") or "service-" in path}
     assert [issue for issue in lint_trees(trees) if issue.rule == "ended"] == []

@@ -344,7 +344,7 @@ def test_limits_of_a_recipe_are_warned_of() -> None:
     assert "of each; no machine of gke with l40 is known" in warnings(gpu="l40", service="gke")
 
 
-@pytest.mark.exhaustive(sample=2)
+@pytest.mark.exhaustive(sample=1)
 @pytest.mark.parametrize("gpu", ["", *shipped_store().catalog.names("gpu")])
 def test_what_is_generic_and_what_is_near_for_every_query_of_the_catalog(gpu: str) -> None:
     store = shipped_store()

@@ -261,6 +261,7 @@ def look_at_server(server: Built, run: Run) -> None:
 
 @pytest.mark.exhaustive(sample=1, group="secrets of the program")
 @pytest.mark.parametrize("secret", SECRETS)
+@pytest.mark.slow
 def test_a_secret_in_every_place_comes_out_of_no_verb(tmp_path: Path, secret: str) -> None:
     assert find_leaks(tmp_path, secret) == []
 

@@ -160,6 +160,7 @@ def request_body(path: str, method: str) -> bytes:
 
 
 @pytest.mark.parametrize(("path", "method"), OPERATIONS)
+@pytest.mark.slow
 def test_every_parameter_is_taken_and_no_other(ask: Client, path: str, method: str) -> None:
     operation = DOCUMENT["paths"][path][method]
     body = request_body(path, method)

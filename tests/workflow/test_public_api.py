@@ -117,6 +117,7 @@ def test_pydoc_shows_all_of_it() -> None:
     assert "root: 'str' = '/'" in text
 
 
+@pytest.mark.slow
 def test_type_checkers_see_the_types(tmp_path: Path) -> None:
     assert (ROOT / "eidos" / "py.typed").exists()
     file = tmp_path / "program.py"
