@@ -211,10 +211,15 @@ def shown_on_a_terminal(program: str, environ: dict[str, str]) -> str:
         subprocess.run([sys.executable, "-c", program], stderr=terminal, env={**environment(), **environ}, check=True)
     finally:
         os.close(terminal)
+    printed = b""
     try:
-        return os.read(main, 4096).decode().replace("\r\n", "\n")
+        while piece := os.read(main, 4096):
+            printed += piece
+    except OSError:  # EIO: the other end is closed
+        pass
     finally:
         os.close(main)
+    return printed.decode().replace("\r\n", "\n")
 
 
 def test_messages_on_a_terminal_have_colours_with_a_meaning() -> None:
