@@ -48,7 +48,7 @@ from eidos import _PUBLIC_NAMES, __version__
 from eidos.archive import purposes
 from eidos.archive.bytecode_importer import CODES
 from eidos.build.interpreters import Interpreter, select_interpreters
-from eidos.build.module_groups import all_groups
+from eidos.build.module_groups import UNCOMPRESSED_GROUPS, all_groups, module_groups
 from eidos.build.prerequisites import fail, require_package_index, require_pip
 from eidos.build.sbom import Program, ShippedPackage, sbom_documents
 from eidos.build.source_commit import ROOT, commit, commit_time
@@ -330,9 +330,10 @@ def make_block(magic: bytes, codes: Mapping[str, bytes], groups: Mapping[tuple[s
     index: dict[str, tuple[bool, int, int, int]] = {}
     bodies = b""
     grouped = {file for files in groups for file in files}
+    uncompressed = {name for group in module_groups(UNCOMPRESSED_GROUPS) for name in group}
     for files, code in (*groups.items(), *(((file,), code) for file, code in codes.items() if file not in grouped)):
         compressed = zlib.compress(code, 9)
-        body = code if len(compressed) >= len(code) else compressed
+        body = code if module_name(files[0]) in uncompressed or len(compressed) >= len(code) else compressed
         for file in files:
             index[module_name(file)] = (file.endswith("/__init__.py"), len(bodies), len(body), len(code))
         bodies += body

@@ -7,6 +7,7 @@ import glob
 import hashlib
 import json
 import lzma
+import marshal
 import os
 import random
 import re
@@ -24,7 +25,7 @@ from eidos import collectors, formats
 from eidos.archive.bytecode_importer import CODES
 from eidos.build import source_commit, zipapp_builder
 from eidos.build.bytecode_compiler import compile_module
-from eidos.build.module_groups import GROUPS, module_groups
+from eidos.build.module_groups import COMPRESSED_GROUPS, UNCOMPRESSED_GROUPS, module_groups
 from eidos.files import resources
 from eidos.files.resources import RecipeParts
 from eidos.manifest.payload import MAX_CONFIGMAP_BYTES
@@ -34,7 +35,7 @@ pytestmark = pytest.mark.slow
 
 BUILD = str(ROOT / "build_zipapp.py")
 #: Bytes of the file with the bytecode of six interpreters, and of the one for agents; that for servers must fit into a ConfigMap.
-LIMIT, AGENT_LIMIT = 19 << 19, 900 << 10
+LIMIT, AGENT_LIMIT = 12 << 20, 900 << 10
 
 # Runs the file as `python3 eidos.pyz --version` does, and prints at the end where the program's code came from.
 PRINT_CODE_LOCATION = """
@@ -548,9 +549,20 @@ def test_a_start_reads_no_group_of_modules_for_the_sake_of_a_few(pyz: Path, tmp_
     lines = run(*command, env={"HOME": str(tmp_path)}).stderr.splitlines()
     imported = {line.rpartition("|")[2].strip() for line in lines if line.startswith("import time:")}
     assert "eidos.errors" in imported
-    for group in module_groups(GROUPS):
+    for group in (*module_groups(UNCOMPRESSED_GROUPS), *module_groups(COMPRESSED_GROUPS)):
         used = imported.intersection(group)
         assert not used or len(used) * 2 > len(group), (used, set(group) - used)
+
+
+def test_what_every_start_a_recipe_and_a_check_import_is_not_compressed(pyz: Path) -> None:
+    uncompressed = {name for group in module_groups(UNCOMPRESSED_GROUPS) for name in group}
+    with zipfile.ZipFile(pyz) as archive:
+        names = [name for name in archive.namelist() if name.startswith("bytecode/") and not name.endswith(CODES)]
+        blocks = [archive.read(name) for name in names]
+    for block in blocks:
+        index = marshal.loads(block[8 + int.from_bytes(block[4:8], "little") :])
+        assert {name for name, (_, _, length, size) in index.items() if length == size and size > 500} == uncompressed
+        assert all(length <= size for _, _, length, size in index.values())
 
 
 def test_it_runs_from_memory(pyz: Path, python: str) -> None:
