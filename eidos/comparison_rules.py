@@ -181,7 +181,7 @@ class _Mask:
         self._compiled: Any = None
 
     def __call__(self, text: str) -> str:
-        """The text without that. Raises InvalidData for what is no pattern."""
+        """The text without that. Raises InvalidData for an invalid pattern."""
         if self._compiled is None:
             import re
 

@@ -33,7 +33,7 @@ MAX_BLOBS = 8_000
 
 
 class CarriedImages(Record):
-    """What a bundle has of images: its own files and those on disk by path, variables of its README and scripts, and what is to be said.
+    """What a bundle has of images: its own files and those on disk by path, and variables of its README and scripts.
 
     ``missing`` are sentences with the command that fetches an image, ``warnings`` are about the rest of the folder.
     """

@@ -259,7 +259,7 @@ def bundle_trees(old: Mapping[str, bytes], new: Mapping[str, bytes]) -> tuple[di
 
 
 def file_tree(path: str, content: bytes) -> object:
-    """A mapping where a file is one document of YAML or JSON, else its text, or the digest of what is no text."""
+    """A mapping where a file is one document of YAML or JSON, else its text, or the digest of a binary file."""
     from eidos.formats import from_text
 
     try:

@@ -34,7 +34,7 @@ class CheckReport(Record):
     """The findings of one node.
 
     ``timestamp`` is when the node was judged, ``snapshot_timestamp`` when it was read (RFC 3339, UTC); ``recipe_digest`` identifies the
-    recipe data; ``notes`` are sentences about the whole: what was not judged; ``plugins`` are names and digests of plug-ins that took part.
+    recipe data; ``notes`` say what was not judged; ``plugins`` are names and digests of plug-ins that took part.
     """
 
     timestamp: str

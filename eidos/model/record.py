@@ -104,8 +104,8 @@ class Record:
 
 _MISSING = object()
 
-#: By class: every field in order with its default, their names, and how many fields there are up to the last without a default. A class of
-#: which there is no instance, as of most that a start imports, has cost nothing.
+#: By class: every field in order with its default, their names, and how many fields there are up to the last without a default. Computed
+#: with the first instance: a start makes none of most classes that it imports.
 _forms: dict[type[Record], tuple[dict[str, Any], tuple[str, ...], int]] = {}
 
 

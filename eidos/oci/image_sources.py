@@ -79,7 +79,7 @@ class ImageFolder:
                 raise InvalidInput(f"{self._name}: more than {MAX_FOLDERS:,} folders", "name a folder of images only")
 
     def _entries(self, layout: str) -> tuple[Descriptor, ...] | None:
-        """What the index of a layout lists; None when the folder is no layout."""
+        """What the index of a layout lists; None for another folder."""
         if layout not in self._layouts:
             is_layout = os.path.lexists(os.path.join(self._folder, layout, INDEX_FILE))
             name = f"{self._name}: {os.path.join(self._shown, layout, INDEX_FILE)}"

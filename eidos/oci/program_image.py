@@ -49,7 +49,7 @@ class ImageResult(Record):
 def add_program(base: ArtifactStore, base_tag: str, target: ArtifactStore, tag: str, program: ImageProgram) -> ImageResult:
     """Store the image of ``base`` with ``base_tag`` ("": the only one) and the program in ``target``, under ``tag``.
 
-    Raises what the stores raise, and InvalidData for what is no image for Linux.
+    Raises what the stores raise, and InvalidData for anything but an image for Linux.
     """
     data, base_digest = base.read_manifest(base_tag)
     manifest = parse_manifest(data, base.name)
