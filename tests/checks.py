@@ -4,7 +4,7 @@ Knows the tools and their order; must not know any test. Where the tools of ``te
 makes a virtual environment with them (in ``.venv``, or the folder that TESTS_VENV names) and runs itself there. Needs Python
 3.9 or newer, pip and, the first time, a network.
 
-  --fast   a minute: one case of every second quick test
+  --fast   a minute: one case of every fifth quick test
   --ci     also what is slow, all examples of laws, a sample of the mutants, and how many branches the tests reach
   --all    also whole grids, ten times as many examples, and every mutant
 
