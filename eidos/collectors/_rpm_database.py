@@ -69,8 +69,8 @@ def parse_header(data: bytes) -> RpmPackage:
     return RpmPackage(values[_NAME], f"{epoch}{values[_VERSION]}-{values[_RELEASE]}")
 
 
-def read_sqlite(fd: int, is_wanted: Callable[[str], bool]) -> Iterator[RpmPackage]:
-    """The packages whose name ``is_wanted`` in an open database of rpm 4.16 or later.
+def read_sqlite(fd: int, is_selected: Callable[[str], bool]) -> Iterator[RpmPackage]:
+    """The packages whose name ``is_selected`` in an open database of rpm 4.16 or later.
 
     Raises InvalidData for a file that is no such database, Unavailable when this Python has no ``sqlite3``.
     """
@@ -83,7 +83,7 @@ def read_sqlite(fd: int, is_wanted: Callable[[str], bool]) -> Iterator[RpmPackag
         try:
             connection.text_factory = lambda data: data.decode("utf-8", "backslashreplace")
             keys = connection.execute("SELECT DISTINCT key FROM Name LIMIT ?", (PACKAGE_LIMIT,))
-            names = [key for (key,) in keys if isinstance(key, str) and is_wanted(key)]
+            names = [key for (key,) in keys if isinstance(key, str) and is_selected(key)]
             for name in names:
                 rows = connection.execute(
                     "SELECT substr(blob, 1, ?) FROM Packages WHERE hnum IN (SELECT hnum FROM Name WHERE key = ?)", (HEADER_LIMIT, name)

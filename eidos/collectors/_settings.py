@@ -88,11 +88,11 @@ def files_below(facts: Facts, folder: str, ending: str = "") -> list[str]:
     except FileUnreadable as fault:
         facts.unreadable(fault)
         return []
-    found: list[str] = []
+    paths: list[str] = []
     for name in sorted((*files, *folders, *others))[:_DROP_IN_LIMIT]:
         path = f"{folder}/{name}"
-        found += files_below(facts, path, ending) if name in folders else [path] if name.endswith(ending) else []
-    return found[:_DROP_IN_LIMIT]
+        paths += files_below(facts, path, ending) if name in folders else [path] if name.endswith(ending) else []
+    return paths[:_DROP_IN_LIMIT]
 
 
 def merge_trees(below: Tree, above: Mapping[str, Any]) -> Tree:

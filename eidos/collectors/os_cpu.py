@@ -232,8 +232,8 @@ def _policies(facts: Facts, folder: Directory, online: list[int]) -> Readings:
             if policy_folder is None:
                 continue
             with policy_folder:
-                wanted = names if len(policies) == len(online) else [*names, "affected_cpus"]
-                texts = facts.lines(policy_folder, wanted)
+                file_names = names if len(policies) == len(online) else [*names, "affected_cpus"]
+                texts = facts.lines(policy_folder, file_names)
                 cpus = [policy]
                 if "affected_cpus" in texts:
                     list_path = f"{policy_folder.path}/affected_cpus"

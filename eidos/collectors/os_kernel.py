@@ -105,7 +105,7 @@ def taint_flags(mask: int) -> str:
 
 def parse_config(data: bytes) -> dict[str, str]:
     """Those of CONFIG_OPTIONS that a configuration of the kernel has; ``n`` for one that is not set."""
-    found: dict[str, str] = {}
+    options: dict[str, str] = {}
     for option in CONFIG_OPTIONS:
         name = f"CONFIG_{option}".encode()
         at = data.find(name)
@@ -114,13 +114,13 @@ def parse_config(data: bytes) -> dict[str, str]:
             if data[end : end + 1] == b"=" and before[-1:] == b"\n":
                 line_end = data.find(b"\n", end)
                 value = data[end + 1 : line_end if line_end >= 0 else len(data)]
-                found[option] = value.strip(b'"').decode("utf-8", "replace")
+                options[option] = value.strip(b'"').decode("utf-8", "replace")
                 break
             if before == b"\n# " and (data[end : end + 12] + b"\n")[:12] == b" is not set\n":
-                found[option] = "n"
+                options[option] = "n"
                 break
             at = data.find(name, end)
-    return dict(sorted(found.items()))
+    return dict(sorted(options.items()))
 
 
 def collect(sources: Sources) -> Iterator[Part]:

@@ -262,12 +262,12 @@ def _write_nameless(folder: str, temporary: str, target: str, data: bytes, mode:
         return False
     try:
         _write_synced(fd, data)
-        return _link_into_place(fd, temporary, target)
+        return _link_to_target(fd, temporary, target)
     finally:
         os.close(fd)
 
 
-def _link_into_place(fd: int, temporary: str, target: str) -> bool:
+def _link_to_target(fd: int, temporary: str, target: str) -> bool:
     # A link cannot replace a file, so an existing one takes a second step. ``src_dir_fd`` makes os.link call linkat(2), which follows
     # the link in /proc; link(2) does not.
     source = f"/proc/self/fd/{fd}"

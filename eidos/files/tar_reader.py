@@ -198,13 +198,13 @@ def _pax_records(data: bytes, name: str) -> dict[str, str]:
     >>> _pax_records(b"12 path=abc\n11 mtime=1\n", "a.tar")
     {'path': 'abc'}
     """
-    found = {}
+    records = {}
     while data:
         length = data.partition(b" ")[0]
         if not (length.isdigit() and len(length) < 8 and len(length) + 1 < int(length) <= len(data)):
             raise InvalidData(f"{name}: a damaged pax record")
         key, _, value = data[len(length) + 1 : int(length)].rstrip(b"\n").partition(b"=")
         if key in (b"path", b"linkpath", b"size"):
-            found[key.decode()] = _text(value)
+            records[key.decode()] = _text(value)
         data = data[int(length) :]
-    return found
+    return records

@@ -155,7 +155,7 @@ def test_no_fault_of_a_file_is_more_than_a_gap(collector: str, tmp_path: Path) -
 
 
 @pytest.mark.parametrize("collector", COLLECTORS)
-def test_a_host_without_anything_has_no_such_source(collector: str, tmp_path: Path) -> None:
+def test_an_empty_host_has_none_of_the_sources(collector: str, tmp_path: Path) -> None:
     parts, end = run(collector, tmp_path)
     assert isinstance(end, NotApplicable) and not parts
 

@@ -104,8 +104,8 @@ def test_files_are_those_of_the_system_the_latest_first(host: Host) -> None:
     names = [f"system@{1:032x}-{2:016x}-{time:016x}.journal" for time in (5, 9)] + [f"system@{8:016x}-{1:016x}.journal~", "system.journal"]
     for name in (*names, "user-1000.journal", "remote.journal"):
         add_journal(host, name, b"")
-    found = [path.rpartition("/")[2] for path in journal_files(Facts(Sources(host), "kmsg"))]
-    assert found == [names[3], names[1], names[2], names[0]]
+    names_in_order = [path.rpartition("/")[2] for path in journal_files(Facts(Sources(host), "kmsg"))]
+    assert names_in_order == [names[3], names[1], names[2], names[0]]
     Path(host.root, "etc/machine-id").write_text("../../etc\n")
     assert journal_files(Facts(Sources(host), "kmsg")) == []
 

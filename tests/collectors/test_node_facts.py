@@ -98,7 +98,7 @@ def test_every_bit_of_a_taint_has_its_word(mask: int) -> None:
     ("before", "expected"),
     [((), "SrcValid"), ((0x1, 0x2, 0x3), "SrcValid"), (tuple(range(1, 9)), "SrcValid")],
 )
-def test_acs_is_found_behind_other_capabilities(before: tuple[int, ...], expected: str, tmp_path: Path) -> None:
+def test_acs_is_read_behind_other_capabilities(before: tuple[int, ...], expected: str, tmp_path: Path) -> None:
     write_slot(tmp_path, Slot("0000:1b:00.0", "30200", H100, "nvidia", 0, ("pci0000:15", "0000:15:01.0")))
     config = tmp_path / "sys/devices/pci0000:15/0000:15:01.0/config"
     config.write_bytes(config_space(1, tuple(0x20 + number for number in before), 0x400))

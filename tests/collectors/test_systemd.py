@@ -66,7 +66,7 @@ def test_every_unit_is_a_subtype_and_one_that_is_not_there_says_so(tmp_path: Pat
         assert ask(tmp_path, ()) == []
 
 
-def test_volatile_properties_stand_apart_and_only_when_they_are_wanted(tmp_path: Path) -> None:
+def test_volatile_properties_stand_apart_and_only_on_request(tmp_path: Path) -> None:
     with fake_bus(tmp_path / SYSTEM_BUS[1:], OBJECTS):
         parts = ask(tmp_path, UNITS[:1], volatile=True)
     assert parts == [

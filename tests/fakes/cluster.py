@@ -105,14 +105,14 @@ def _helm(call: list[str], state: dict[str, Any]) -> int:
         kinds = {"--deployed": "deployed", "--failed": "failed", "--pending": "pending-install", "--uninstalling": "uninstalling"}
         shown = {status for flag, status in kinds.items() if flag in call} | ({"pending-upgrade"} if "--pending" in call else set())
         for key, status in releases.items():
-            home, _, found = key.partition("/")
+            home, _, release = key.partition("/")
             if (
                 status in shown
-                and (not name or (home, found) == (namespace, name))
+                and (not name or (home, release) == (namespace, name))
                 and not ("--selector" in call and key in state["foreign"])
             ):
-                chart = made.get(key, {}).get("chart", f"{found}-v0.0.1")
-                print(found if "--short" in call else f"- chart: {chart}\n  name: {found}\n  namespace: {home}\n  status: {status}")
+                chart = made.get(key, {}).get("chart", f"{release}-v0.0.1")
+                print(release if "--short" in call else f"- chart: {chart}\n  name: {release}\n  namespace: {home}\n  status: {status}")
         return 0
     if command == "version":
         print("v4.1.4")

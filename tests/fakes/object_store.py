@@ -106,7 +106,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.store.faults.pop(0)(self)
             return
         query = dict(parse_qsl(urlsplit(self.path).query))
-        given, path = query.pop("X-Amz-Signature", ""), urlsplit(self.path).path
+        requested_signature, path = query.pop("X-Amz-Signature", ""), urlsplit(self.path).path
         signed = query["X-Amz-SignedHeaders"].split(";")
         unsigned = [name for name in headers if (name == "content-md5" or name.startswith("x-amz-")) and name not in signed]
         began = time.mktime(time.strptime(query["X-Amz-Date"], "%Y%m%dT%H%M%SZ")) - time.timezone
@@ -115,7 +115,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.refuse(403, "AccessDenied", "There were headers present in the request which were not signed", {}, names)
         elif time.time() > began + int(query["X-Amz-Expires"]):
             self.refuse(403, "AccessDenied", "Request has expired", {})
-        elif signature(path, query, {name: headers.get(name, "") for name in signed}) != given:
+        elif signature(path, query, {name: headers.get(name, "") for name in signed}) != requested_signature:
             self.refuse(403, "SignatureDoesNotMatch", "The request signature we calculated does not match the signature you provided.", {})
         elif headers.get("content-md5", digest(data)) != digest(data):
             self.refuse(400, "BadDigest", "The Content-MD5 you specified did not match what we received.", {})

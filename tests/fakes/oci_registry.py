@@ -93,13 +93,13 @@ class OciRegistry:
         return digest
 
     def referrers(self, repository: str, digest: str) -> list[dict[str, Any]]:
-        found = {}
+        descriptors = {}
         for (where, _), (data, kind) in self.manifests.items():
             tree = json.loads(data)
             if where == repository and (tree.get("subject") or {}).get("digest") == digest:
                 own = f"sha256:{hashlib.sha256(data).hexdigest()}"
-                found[own] = {"mediaType": kind, "digest": own, "size": len(data), "artifactType": tree.get("artifactType", "")}
-        return list(found.values())
+                descriptors[own] = {"mediaType": kind, "digest": own, "size": len(data), "artifactType": tree.get("artifactType", "")}
+        return list(descriptors.values())
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -146,9 +146,9 @@ class _Handler(BaseHTTPRequestHandler):
             (r"/v2/(.+)/referrers/(sha256:[0-9a-f]{64})", self._referrers),
         )
         for pattern, route in routes:
-            found = re.fullmatch(pattern, path)
-            if found:
-                route(*found.groups(), query=query)
+            match = re.fullmatch(pattern, path)
+            if match:
+                route(*match.groups(), query=query)
                 return
         self._answer(404)
 
@@ -241,13 +241,13 @@ class _Handler(BaseHTTPRequestHandler):
         if not self.registry.has_referrers:
             self._answer(404)
             return
-        found, link = self.registry.referrers(repository, digest), {}
+        descriptors, link = self.registry.referrers(repository, digest), {}
         if self.registry.next_page:
             number = int(query.get("page", "0"))
             target = self.registry.next_page.format(host=self.registry.host, path=urlsplit(self.path).path, page=number + 1)
-            link = {"Link": f'</first>; rel="first", <{target}>; rel="next"'} if number + 1 < len(found) else {}
-            found = found[number : number + 1]
-        index = {"schemaVersion": 2, "mediaType": INDEX, "manifests": found}
+            link = {"Link": f'</first>; rel="first", <{target}>; rel="next"'} if number + 1 < len(descriptors) else {}
+            descriptors = descriptors[number : number + 1]
+        index = {"schemaVersion": 2, "mediaType": INDEX, "manifests": descriptors}
         self._answer(200, json.dumps(index).encode(), **{"Content-Type": INDEX}, **link)
 
     def _is_allowed(self, path: str) -> bool:

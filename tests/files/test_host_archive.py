@@ -59,24 +59,24 @@ def unpacked(tmp_path: Path, data: bytes) -> tuple[host_archive.HostArchive, Pat
 
 @pytest.mark.parametrize("form", ["", "gz", "xz"])
 def test_a_report_is_read_in_every_form(tmp_path: Path, form: str) -> None:
-    found, folder = unpacked(tmp_path, sos_report(HOSTS / "ubuntu-22.04", form=form))
-    host = Host(found.root, frozenset(found.absent))
+    contents, folder = unpacked(tmp_path, sos_report(HOSTS / "ubuntu-22.04", form=form))
+    host = Host(contents.root, frozenset(contents.absent))
     assert host.read_text("/etc/os-release") == (HOSTS / "ubuntu-22.04/usr/lib/os-release").read_text()
     assert host.read_text("/proc/sys/vm/swappiness") == (HOSTS / "ubuntu-22.04/proc/sys/vm/swappiness").read_text()
     assert "NVRM: Xid" in host.read_text("/dev/kmsg")
-    assert found.smi.startswith(b"\n==============NVSMI LOG")
+    assert contents.smi.startswith(b"\n==============NVSMI LOG")
     assert {oct(path.stat().st_mode & 0o777) for path in folder.rglob("*") if path.is_file() and not path.is_symlink()} == {"0o600"}
     assert not (folder / "var/log").exists()
 
 
 @pytest.mark.parametrize("form", ["", "gz"])
 def test_a_log_of_nvidia_is_read(tmp_path: Path, form: str) -> None:
-    found, _ = unpacked(tmp_path, bug_report(HOSTS / "ubuntu-22.04", form=form))
-    host = Host(found.root, frozenset(found.absent))
+    contents, _ = unpacked(tmp_path, bug_report(HOSTS / "ubuntu-22.04", form=form))
+    host = Host(contents.root, frozenset(contents.absent))
     assert host.read_text("/proc/modules") == (HOSTS / "ubuntu-22.04/proc/modules").read_text()
     assert host.read_text("/proc/sys/kernel/osrelease") == "5.15.0-107-generic\n"
     assert "NVRM: Xid" in host.read_text("/dev/kmsg")
-    assert b"NVSMI LOG" in found.smi
+    assert b"NVSMI LOG" in contents.smi
     with pytest.raises(FileMissing):
         host.read_text("/proc/pci")
     with pytest.raises(FileUnreadable, match="not in the archive"):
@@ -84,15 +84,15 @@ def test_a_log_of_nvidia_is_read(tmp_path: Path, form: str) -> None:
 
 
 def test_what_is_not_in_an_archive_is_unknown(tmp_path: Path) -> None:
-    found, _ = unpacked(tmp_path, archive([file("sos/etc/hostname"), ("sos/proc", "folder", b"", "")]))
-    host = Host(found.root, frozenset())
+    contents, _ = unpacked(tmp_path, archive([file("sos/etc/hostname"), ("sos/proc", "folder", b"", "")]))
+    host = Host(contents.root, frozenset())
     assert host.exists("/etc/hostname")
     for read in (host.read_bytes, host.list_directory, host.open_directory, host.read_link, host.exists, host.real_path):
         with pytest.raises(FileUnreadable, match="not in the archive"):
             read("/sys/module/nouveau")
     with host.open_directory("/etc") as folder, pytest.raises(FileUnreadable, match="not in the archive"):
         folder.open_directory("modprobe.d")
-    assert not Host(found.root).exists("/sys/module/nouveau"), "of a tree that is complete it is absent"
+    assert not Host(contents.root).exists("/sys/module/nouveau"), "of a tree that is complete it is absent"
 
 
 LONG = "a" * 300
@@ -189,16 +189,16 @@ def test_too_many_entries_are_refused(tmp_path: Path, monkeypatch: pytest.Monkey
 
 def test_a_large_file_is_left_out_and_so_is_unknown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(host_archive, "FILE_LIMIT_BYTES", 100)
-    found, _ = unpacked(tmp_path, archive([file("sos/etc/large", b"x" * 200), file("sos/etc/small")]))
+    contents, _ = unpacked(tmp_path, archive([file("sos/etc/large", b"x" * 200), file("sos/etc/small")]))
     with pytest.raises(FileUnreadable, match="not in the archive"):
-        Host(found.root, frozenset()).read_text("/etc/large")
+        Host(contents.root, frozenset()).read_text("/etc/large")
 
 
 def test_a_link_is_followed_inside_the_root_alone(tmp_path: Path) -> None:
     (tmp_path / "secret").write_text("secret")
     targets = {"etc/a": str(tmp_path / "secret"), "etc/b": "../../secret", "etc/c": "../../../../../../etc/passwd"}
-    found, _ = unpacked(tmp_path, archive([(f"sos/{path}", "link", b"", target) for path, target in targets.items()]))
-    host = Host(found.root, frozenset())
+    contents, _ = unpacked(tmp_path, archive([(f"sos/{path}", "link", b"", target) for path, target in targets.items()]))
+    host = Host(contents.root, frozenset())
     for path in targets:
         with pytest.raises(EidosError):
             host.read_text(f"/{path}")

@@ -69,13 +69,13 @@ def test_a_library_behind_absolute_links_of_the_mounted_root(tmp_path: Path) -> 
     (tmp_path / DEBIAN.lstrip("/") / SONAME).symlink_to("/etc/alternatives/nvml")
     install(tmp_path, "/usr/lib64", "535.54.03")
     load_module(tmp_path)
-    found = libraries(tmp_path)
-    assert found == (
+    paths = libraries(tmp_path)
+    assert paths == (
         f"{DEBIAN}/{SONAME}",
         f"{DEBIAN}/nvidia/current/{SONAME}",
         f"/usr/lib64/{SONAME}",
     )
-    assert Host(str(tmp_path)).real_path(found[0]) == f"{tmp_path}{DEBIAN}/nvidia/current/libnvidia-ml.so.{VERSION}"
+    assert Host(str(tmp_path)).real_path(paths[0]) == f"{tmp_path}{DEBIAN}/nvidia/current/libnvidia-ml.so.{VERSION}"
 
 
 def test_a_library_that_no_link_names_yet(tmp_path: Path) -> None:
