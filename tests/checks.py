@@ -9,12 +9,16 @@ makes a virtual environment with them (in ``.venv``, or the folder that TESTS_VE
   --all    also whole grids, ten times as many examples, and every mutant
 
 Other arguments go to pytest, and then only pytest runs, slow tests too. Exit status 1 when anything fails.
+
+Tests start hundreds of programs beside one another, and a busy machine may spoil one of them. When a few tests fail, they run once
+more, one after another: what fails alone too fails the run, and the failures of both runs are printed.
 """
 
 from __future__ import annotations
 
 import hashlib
 import importlib.util
+import json
 import os
 import shlex
 import subprocess
@@ -55,6 +59,15 @@ WATCHED = ("pytest", "-q", "-p", "tests.support.branch_coverage", *in_parallel(C
 #: Branches that they reach within their own processes.
 COVERAGE = (("coverage", "erase"), WATCHED, ("coverage", "combine", "-q"), ("coverage", "report"))
 
+#: How many failed tests may run again: more of them have another cause than the load.
+FEW = 3
+
+#: The exit status of pytest when tests failed; it has others for its own failures and for modules that cannot be imported.
+TESTS_FAILED = 1
+
+#: Where pytest remembers the tests that failed in the last run.
+LAST_FAILED = ROOT / ".pytest_cache" / "v" / "cache" / "lastfailed"
+
 EFFORTS = {"--fast": "smoke", "--ci": "thorough", "--all": "all"}
 
 
@@ -75,7 +88,7 @@ def main(arguments: list[str]) -> int:
             os.environ["TESTS_PROGRAM"] = os.path.join(folder, "eidos.pyz")
             interpreters = [] if mode else ["--bytecode", sys.executable]
             steps.insert(len(CHECKS), ("build_zipapp", *interpreters, "-o", os.environ["TESTS_PROGRAM"]))
-        failed = [command for command in steps if not holds(command) and command != WATCHED]
+        failed = [command for command in steps if not (holds(command, may_repeat=not arguments) or command == WATCHED)]
     if types:
         print(f"$ {shlex.join(TYPES)}\n{types.communicate()[0]}", end="", flush=True)
         failed += [TYPES] if types.returncode else []
@@ -94,10 +107,22 @@ def commands(mode: str, arguments: list[str]) -> list[tuple[str, ...]]:
     return [*CHECKS, tests, *([("tests.mutation",)] if mode == "--all" else [])]
 
 
-def holds(command: tuple[str, ...]) -> bool:
-    """Whether a tool is content; it prints itself why not."""
+def holds(command: tuple[str, ...], may_repeat: bool) -> bool:
+    """Whether a tool is content, or the few tests that failed pass alone; the tool prints itself why not."""
+    status = run(command)
+    if status == TESTS_FAILED and may_repeat and "loadgroup" in command and command != WATCHED:
+        names = list(json.loads(LAST_FAILED.read_text()))
+        if 0 < len(names) <= FEW:
+            print(f"failed beside other tests, run again alone: {', '.join(names)}", flush=True)
+            alone = (word for word in command if word not in PARALLEL)
+            status = run((*alone, "--last-failed", "--last-failed-no-failures", "none"))
+    return status == 0
+
+
+def run(command: tuple[str, ...]) -> int:
+    """The exit status of a tool."""
     print(f"$ {shlex.join(command)}", flush=True)
-    return subprocess.run([sys.executable, "-m", *command], cwd=ROOT, stdin=subprocess.DEVNULL, check=False).returncode == 0
+    return subprocess.run([sys.executable, "-m", *command], cwd=ROOT, stdin=subprocess.DEVNULL, check=False).returncode
 
 
 def start(command: tuple[str, ...]) -> subprocess.Popen[str]:
