@@ -119,7 +119,7 @@ def load_recipe_data(
         store = open_store(data)
     else:
         store = stack_store((*of_plugins, *parts)) if of_plugins or parts else shipped_store()
-    paths = [path for place in (*(plugin.path for plugin in plugins), *([data] if data is not None else [])) for path in _names_of(place)]
+    paths = [path for folder in (*(plugin.path for plugin in plugins), *([data] if data is not None else [])) for path in _names_of(folder)]
     store = replace(store, plugins=tuple(plugin.reference() for plugin in plugins))
     if data is not None:
         store = _without_folder(store, data)
@@ -140,9 +140,9 @@ def load_recipe_data(
     return RecipeData(store, charts, _safe_lookup(values, own), names, tuple(dict.fromkeys(paths)), plugins)
 
 
-def _names_of(place: str) -> tuple[str, ...]:
+def _names_of(folder: str) -> tuple[str, ...]:
     """The paths under which a folder may be named in a message."""
-    return (place,) if "://" in place else (os.path.realpath(place), os.path.abspath(place), place)
+    return (folder,) if "://" in folder else (os.path.realpath(folder), os.path.abspath(folder), folder)
 
 
 def _without_folder(store: Store, data: str) -> Store:

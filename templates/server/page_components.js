@@ -14,9 +14,9 @@ function includedComponents(components, without) {
 /* What is switched off once a component is switched: switched on, it brings along what it needs. */
 function switchComponent(components, without, id, isOn) {
   if (!isOn) return [...without.filter((each) => each !== id), id];
-  const wanted = [id];
-  for (const each of wanted) wanted.push(...((components.find((other) => other.id === each) || {}).depends || []).filter((other) => !wanted.includes(other)));
-  return without.filter((each) => !wanted.includes(each));
+  const required = [id];
+  for (const each of required) required.push(...((components.find((other) => other.id === each) || {}).depends || []).filter((other) => !required.includes(other)));
+  return without.filter((each) => !required.includes(each));
 }
 
 class ComponentList {

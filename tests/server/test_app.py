@@ -263,7 +263,7 @@ def test_if_match_requires_the_current_representation(ask: Client) -> None:
         *(("POST", "/health", 405), ("PUT", "/v1/recipe", 405), ("POST", "/v1/recipes", 404), ("OPTIONS", "/v1/recipe", 200)),
     ],
 )
-def test_a_body_is_wanted_only_where_it_is_read(ask: Client, method: str, target: str, status: int | None) -> None:
+def test_a_body_is_accepted_only_where_it_is_read(ask: Client, method: str, target: str, status: int | None) -> None:
     response = ask.app.refuse_body(request(method, target, expect="100-continue"))
     assert (response.status if response else None) == status
     if response is not None and status != 200:

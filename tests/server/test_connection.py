@@ -348,7 +348,7 @@ def test_a_client_of_http_1_0_learns_whether_the_connection_stays(loop: Loop, is
     assert (b"Connection: close\r\n" in loop.socket.sent) is is_leaving
 
 
-def test_a_client_that_does_not_read_is_given_up(loop: Loop) -> None:
+def test_a_client_that_does_not_read_is_disconnected(loop: Loop) -> None:
     loop.socket.room = 10
     loop.receive(GET)
     loop.connection.on_event(select.EPOLLOUT, loop.now)
@@ -458,7 +458,7 @@ def test_a_request_has_the_address_of_its_peer(address: Any, peer: str) -> None:
     assert [(request.peer, request.client) for request in loop.stub.requests] == [(peer, peer)]
 
 
-def test_a_body_that_is_complete_or_given_up_is_held_no_more(loop: Loop) -> None:
+def test_a_body_that_is_complete_or_abandoned_is_held_no_more(loop: Loop) -> None:
     loop.receive(POST % 3 + b"12")
     assert loop.body_bytes == 2
     loop.receive(b"3")

@@ -236,7 +236,7 @@ def test_whatever_becomes_of_connections_only_the_suspended_are_left(seed: int) 
     """As a worker and its supervisor do it, at any pace: each descriptor is closed once, and is that of its connection."""
     rng, pairs, failover = random.Random(seed), Pairs(), ConnectionFailover(6)
     before = descriptors()
-    given: list[tuple[socket.socket, bytes]] = []  # to the worker, which has not looked yet
+    pending: list[tuple[socket.socket, bytes]] = []  # to the worker, which has not looked yet
     state: dict[int, tuple[socket.socket, bytes | None]] = {}
     for step in range(rng.randrange(60)):
         action, unanswered = rng.randrange(8), b"%d" % step * rng.randrange(2)
@@ -252,10 +252,10 @@ def test_whatever_becomes_of_connections_only_the_suspended_are_left(seed: int) 
             near, far = pairs.connect()
             if failover.give(near.fileno(), 0, unanswered):
                 near.detach()
-                given.append((far, unanswered))
-        elif action == 3 and given:
-            far, unanswered = given.pop(0)
-            number, fd, *noted = failover.receive_given() or (-1, -1)
+                pending.append((far, unanswered))
+        elif action == 3 and pending:
+            far, unanswered = pending.pop(0)
+            number, fd, *noted = failover.receive_inherited() or (-1, -1)
             with socket.socket(fileno=fd) as near:
                 assert near.getpeername() == far.getsockname()
             assert noted == [0, unanswered]
@@ -278,7 +278,7 @@ def test_whatever_becomes_of_connections_only_the_suspended_are_left(seed: int) 
     for fd, _, unanswered in failover.take_over():
         with socket.socket(fileno=fd) as sock:
             left.append((sock.getpeername(), unanswered))
-    assert sorted(left) == sorted((far.getsockname(), content) for far, content in [*state.values(), *given] if content is not None)
+    assert sorted(left) == sorted((far.getsockname(), content) for far, content in [*state.values(), *pending] if content is not None)
     failover.close()
     pairs.close()
     assert descriptors() <= before - 3, "the ends of its queue, and the socket that listens; threads of other tests close some of theirs"
@@ -297,7 +297,7 @@ def test_another_parser_goes_on_with_what_was_not_answered(requests: list[bytes]
     """Wherever a stream is cut, and however many requests were taken before: the others follow, each once."""
     stream = b"".join(requests)
     bounds = [0, *sorted(min(cut, len(stream)) for cut in cuts), len(stream)]
-    parser, found = ReplayParser(HeadCache(), 100), []
+    parser, messages = ReplayParser(HeadCache(), 100), []
     for start, end in zip(bounds, bounds[1:]):
         successor = ReplayParser(HeadCache(), 100)
         successor.receive(parser.unanswered)
@@ -307,10 +307,10 @@ def test_another_parser_goes_on_with_what_was_not_answered(requests: list[bytes]
             message = parser.next_request()
             if message is None:
                 break
-            found.append((message[0].target, bytes(message[1])))
+            messages.append((message[0].target, bytes(message[1])))
     expected = {"/1": b"", "/2": b"hello", "/3": b"abc", "/4?%2f": b""}
     targets = [request.split()[1].decode() for request in requests]
-    assert found == [(target, expected[target]) for target in targets]
+    assert messages == [(target, expected[target]) for target in targets]
     assert parser.unanswered == b""
 
 
@@ -325,7 +325,7 @@ def test_of_a_long_request_no_more_is_remembered_than_that_it_is_long() -> None:
     assert parser.unanswered == b""
 
 
-def test_connections_are_given_to_those_that_have_fewest_as_they_take_them(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_connections_go_to_the_workers_that_have_fewest_as_they_take_them(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connection_failover, "_SEND_BUFFER", 1 << 14)
     application: Any = None
     orphaned_requests = [(number, b"%d" % number * (number % 5 * 100)) for number in range(300)]
@@ -342,9 +342,9 @@ def test_connections_are_given_to_those_that_have_fewest_as_they_take_them(monke
             supervisor._give_orphaned_connections()
             for worker in workers:
                 assert worker.failover is not None
-                while (given := worker.failover.receive_given()) is not None:
-                    os.close(given[1])
-                    received.append((given[2], given[3]))
+                while (inherited := worker.failover.receive_inherited()) is not None:
+                    os.close(inherited[1])
+                    received.append((inherited[2], inherited[3]))
         assert not supervisor._orphaned_connections
         assert sorted(received) == orphaned_requests
         assert [len(worker.failover or ()) for worker in workers] == [150, 150, 0]

@@ -90,7 +90,7 @@ def test_silence_ends_a_connection_without_a_word() -> None:
         assert everything(used) == b""
 
 
-def test_a_response_that_is_not_read_is_given_up() -> None:
+def test_a_response_that_is_not_read_is_abandoned() -> None:
     with Service(write_timeout=0.4, workers=1) as service, service.connect() as sock:
         sock.sendall(b"GET /big?50000000 HTTP/1.1\r\nHost: a\r\n\r\n")
         sock.recv(1)

@@ -333,13 +333,13 @@ def test_what_is_written_into_an_address_is_read_from_it(views: list[dict[str, A
         pytest.skip("no chromium here")
     source = resources.read_text("templates/server/page_address.js")
     calls = "".join(f"check({json.dumps(view)});" for view in views)
-    found = _shared_browser().run(
-        f"""(() => {{ const location = {{pathname: "/", search: "", hash: ""}}, found = []; {source}
+    results = _shared_browser().run(
+        f"""(() => {{ const location = {{pathname: "/", search: "", hash: ""}}, results = []; {source}
         function visit(view) {{ location.hash = formatAddress(view).slice(1); return parseAddress(); }}
-        function check(view) {{ const read = visit(view); found.push([read, formatAddress(visit(read)) === formatAddress(read)]); }}
-        {calls} return found }})()"""
+        function check(view) {{ const read = visit(view); results.push([read, formatAddress(visit(read)) === formatAddress(read)]); }}
+        {calls} return results }})()"""
     )
-    for view, (read, is_stable) in zip(views, found):
+    for view, (read, is_stable) in zip(views, results):
         choice = {field: value.strip() for field, value in view["choice"].items() if value.strip()}
         assert read == {**view, "choice": {field: value for field, value in choice.items() if value.lower() != "any"}}
         assert is_stable
@@ -526,6 +526,15 @@ def nearest(steps: list[float], height: float) -> int:
 AXE_OPTIONS = {"runOnly": {"type": "tag", "values": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]}}
 
 
+def accessibility_violations(browser: Browser, axe: str) -> object:
+    """What axe reports of the page as it is now: rule, help, and some of the elements."""
+    browser.run(f"{axe}; true")
+    return browser.run(
+        f"axe.run(document, {json.dumps(AXE_OPTIONS)}).then((result) => result.violations.map((each) =>"
+        " [each.id, each.help, each.nodes.slice(0, 3).map((node) => node.html + ' ' + node.failureSummary)]))"
+    )
+
+
 @pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (1280, "dark"), (360, "light"), (360, "dark")])
 def test_axe_finds_nothing(browser: Browser, url: str, axe: str, width: int, scheme: str) -> None:
     """In the recipe, with components off, in a comparison, and on an error."""
@@ -539,12 +548,7 @@ def test_axe_finds_nothing(browser: Browser, url: str, axe: str, width: int, sch
         browser.run(f"location.hash = {json.dumps(fragment)}")
         browser.wait("document.getElementById('title').textContent !== 'L40' || document.getElementById('fault').textContent")
         browser.run("Promise.all(document.getAnimations().map((each) => each.finished))")
-        browser.run(f"{axe}; true")
-        found = browser.run(
-            f"axe.run(document, {json.dumps(AXE_OPTIONS)}).then((result) => result.violations.map((each) =>"
-            " [each.id, each.help, each.nodes.slice(0, 3).map((node) => node.html + ' ' + node.failureSummary)]))"
-        )
-        assert found == []
+        assert accessibility_violations(browser, axe) == []
 
 
 def test_readings_can_be_filtered(browser: Browser, url: str) -> None:
@@ -764,12 +768,7 @@ def test_findings_are_accessible(browser: Browser, url: str, axe: str, width: in
     wait_for_cards(browser, 3)
     browser.run("for (const each of document.querySelectorAll('#checked details')) each.open = true")
     assert browser.run("document.documentElement.scrollWidth") <= width
-    browser.run(f"{axe}; true")
-    found = browser.run(
-        f"axe.run(document, {json.dumps(AXE_OPTIONS)}).then((result) => result.violations.map((each) =>"
-        " [each.id, each.help, each.nodes.slice(0, 3).map((node) => node.html + ' ' + node.failureSummary)]))"
-    )
-    assert found == []
+    assert accessibility_violations(browser, axe) == []
 
 
 SCALARS = st.none() | st.booleans() | st.integers(-(10**12), 10**12) | st.text("aé: #'\"-|>\n\t\\%&*!{}[],`@", max_size=12)

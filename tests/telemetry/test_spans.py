@@ -349,7 +349,7 @@ def test_a_collector_that_is_down_gets_few_requests() -> None:
         ({"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "http://192.0.2.1/otlp"}, True),
     ],
 )
-def test_nothing_is_sent_unless_a_place_is_named(environ: dict[str, str], on: bool) -> None:
+def test_nothing_is_sent_without_an_endpoint(environ: dict[str, str], on: bool) -> None:
     assert (spans.open_tracer(environ, "x") is not NOOP_TRACER) is on
 
 

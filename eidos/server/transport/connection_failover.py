@@ -85,7 +85,7 @@ class ConnectionFailover:
         self._size = size
         cells = memoryview(mmap.mmap(-1, 4 * size * 8)).cast("q")
         self._sent, self._sizes = cells[: 2 * size], cells[2 * size :]  # bytes that were sent, and one; bytes that were not answered
-        self._accepted, self._given = _Numbers(0, size), _Numbers(size, 2 * size)
+        self._accepted, self._inherited = _Numbers(0, size), _Numbers(size, 2 * size)
         self._closed: list[int] = []
         self._fds: dict[int, int] = {}
         self._unanswered: dict[int, bytes] = {}
@@ -105,7 +105,7 @@ class ConnectionFailover:
             return -1
         return number
 
-    def receive_given(self) -> tuple[int, int, int, bytes] | None:
+    def receive_inherited(self) -> tuple[int, int, int, bytes] | None:
         """A connection of a worker that is gone: its number here, descriptor, bytes that were sent, and bytes that were not answered.
 
         It is suspended. None when there is none.
@@ -173,7 +173,7 @@ class ConnectionFailover:
 
     def give(self, fd: int, sent: int, unanswered: bytes) -> bool:
         """Let the worker go on with a connection, whose descriptor is kept here then; False when it takes none now."""
-        number = self._given.take()
+        number = self._inherited.take()
         if number < 0:
             return False
         if unanswered:
@@ -224,7 +224,7 @@ class ConnectionFailover:
     def _drop(self, number: int) -> None:
         self._forget(number)
         if number >= self._size:
-            self._given.put_back(number)
+            self._inherited.put_back(number)
         fd = self._fds.pop(number, None)
         if fd is not None:
             os.close(fd)

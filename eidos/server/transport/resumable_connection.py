@@ -132,7 +132,7 @@ class ResumableConnection(Connection):
 
 def receive_connection(failover: ConnectionFailover, server: HTTPServer, loop: Loop, now: float) -> ResumableConnection | None:
     """A connection of another worker, which is gone; None when there is none, or its client is gone, too."""
-    handed_over = failover.receive_given()
+    handed_over = failover.receive_inherited()
     if handed_over is None:
         return None
     number, fd, sent, unanswered = handed_over
