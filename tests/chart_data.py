@@ -84,10 +84,10 @@ OF_SYSTEM = {"driver", "gds", "gdrcopy", "vgpuManager"}
 def find_helm() -> str:
     """The path of helm: of PATH, or the one that the tests have fetched."""
     fetched = ROOT / ".pytest_cache" / "d" / "kubectl-layer" / "layer" / "helm" / "helm"
-    found = os.environ.get("HELM") or shutil.which("helm") or (str(fetched) if fetched.exists() else "")
-    if not found:
+    helm = os.environ.get("HELM") or shutil.which("helm") or (str(fetched) if fetched.exists() else "")
+    if not helm:
         raise SystemExit("error: helm not found in PATH\nhint: install helm, or run the tests of bundles once")
-    return found
+    return helm
 
 
 def render(
@@ -161,9 +161,9 @@ _READ = re.compile(r"\.Values((?:\.[A-Za-z_][\w-]*)+)")
 def _read_paths(chart: Path, above: str = "") -> Iterator[str]:
     for file in sorted((chart / "templates").rglob("*")):
         if file.suffix in (".yaml", ".tpl", ".yml", ".txt") and file.is_file():
-            for found in _READ.findall(file.read_text(encoding="utf-8", errors="replace")):
-                if not found.startswith(".global.") or not above:
-                    yield above + found[1:]
+            for reference in _READ.findall(file.read_text(encoding="utf-8", errors="replace")):
+                if not reference.startswith(".global.") or not above:
+                    yield above + reference[1:]
     for key, folder in subcharts(chart):
         yield from _read_paths(folder, f"{above}{key}.")
 
@@ -175,39 +175,39 @@ _IN_TEXT = re.compile(rf"(?:^|=)({_HOSTED})$|\"image\"\s*:\s*\"({_REFERENCE})\""
 
 def images_in(documents: list[Any]) -> dict[str, str]:
     """Where in a render → the reference of an image that is pulled: of containers, resources of operators, arguments and variables."""
-    found: dict[str, str] = {}
+    images: dict[str, str] = {}
     for document in documents:
         metadata = document.get("metadata") or {}
         hook = str((metadata.get("annotations") or {}).get("helm.sh/hook", ""))
         if document.get("kind") in ("CustomResourceDefinition", "NVIDIADriver") or "test" in hook:
             continue
-        _walk(document, f"{document.get('kind')} {metadata.get('name')}", found)
+        _walk(document, f"{document.get('kind')} {metadata.get('name')}", images)
     # The GPU operator is told of images in variables that it uses only where its resources name none.
-    is_operator = any(where.startswith("ClusterPolicy ") for where in found)
-    return {where: image for where, image in found.items() if not is_operator or ".env[" not in where}
+    is_operator = any(where.startswith("ClusterPolicy ") for where in images)
+    return {where: image for where, image in images.items() if not is_operator or ".env[" not in where}
 
 
-def _walk(tree: Any, path: str, found: dict[str, str]) -> None:
+def _walk(tree: Any, path: str, images: dict[str, str]) -> None:
     if isinstance(tree, dict):
         image, repository = tree.get("image"), tree.get("repository")
         tag = tree.get("version") or tree.get("tag")
         if isinstance(image, str) and isinstance(repository, str) and repository and image:
-            found[path] = f"{repository}/{image}:{tag}"
+            images[path] = f"{repository}/{image}:{tag}"
             tree = {key: value for key, value in tree.items() if key not in ("image", "repository", "version")}
         elif isinstance(image, str) and ("/" in image or ":" in image) and "version" not in tree:
-            found[path] = image
+            images[path] = image
             tree = {key: value for key, value in tree.items() if key != "image"}
         for key, value in tree.items():
-            _walk(value, f"{path}.{key}", found)
+            _walk(value, f"{path}.{key}", images)
     elif isinstance(tree, list):
         for number, value in enumerate(tree):
             name = value.get("name") if isinstance(value, dict) else None
-            _walk(value, f"{path}[{name or number}]", found)
+            _walk(value, f"{path}[{name or number}]", images)
     elif isinstance(tree, str):
         for number, match in enumerate(_IN_TEXT.finditer(tree)):
             image = match[1] or match[2]
             if ":" in image and not path.endswith("._example"):
-                found[f"{path}#{number}"] = image
+                images[f"{path}#{number}"] = image
 
 
 def placed(tree: dict[str, Any], path: str, value: Any) -> dict[str, Any]:

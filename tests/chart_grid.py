@@ -141,10 +141,10 @@ def render(values: bytes, id: str, chart: Path, helm: str) -> tuple[dict[str, st
 _keys = functools.cache(chart_data.keys_of)
 
 
-def problems_of(case: Case, found: dict[str, str]) -> list[str]:
+def problems_of(case: Case, images: dict[str, str]) -> list[str]:
     """How the images of one case differ from those that helm renders."""
     problems = []
-    for where, image in found.items():
+    for where, image in images.items():
         field = where.partition(".spec.")[2]
         if field in chart_data.OF_SYSTEM:
             continue  # the operator ends its tag with the system, and has no container for some
@@ -154,7 +154,7 @@ def problems_of(case: Case, found: dict[str, str]) -> list[str]:
             problems.append(f"not listed: {image} of {where}")
         if case.is_mirrored and not image.startswith(f"{MIRROR}/") and not any(name in image for name in FIXED):
             problems.append(f"not from the mirror: {image} of {where}")
-    rendered = set(found.values())
+    rendered = set(images.values())
     others = [image for image in case.pulled - rendered - case.own if MADE_BY_OPERATORS.get(case.id, "?") not in image]
     unused = [image for image in others if not any(image.startswith(f"{known}-") for known in rendered)]
     return [*problems, *(f"listed, not rendered: {image}" for image in unused)]
@@ -197,14 +197,14 @@ def check_grid(recipes: Iterable[Recipe], folder: Path, helm: str) -> tuple[str,
 def recipes_of_grid(counted: Counter[str]) -> Iterator[Recipe]:
     """The distinct recipes of the grid, and for each service one with each component that no recipe has."""
     store = shipped_store()
-    seen: set[str] = set()
+    yielded: set[str] = set()
     for query in queries(store):
         counted["queries"] += 1
         recipe = resolve(query, store, check=False)
         request = recipe.request
         key = repr((request.service, request.os, request.osv, recipe.components, shared_readings(recipe)))
-        if recipe.components and key not in seen:
-            seen.add(key)
+        if recipe.components and key not in yielded:
+            yielded.add(key)
             yield recipe
 
 

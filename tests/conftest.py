@@ -148,8 +148,8 @@ def interpreters(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """Minor version → path of every CPython from 3.9 on that this machine has."""
 
     def look(folder: Path) -> None:
-        found = {each.version.rpartition(".")[0]: each.path for each in select_interpreters(["auto"])}
-        (folder / "paths.json").write_text(json.dumps(found), encoding="utf-8")
+        paths_by_minor = {each.version.rpartition(".")[0]: each.path for each in select_interpreters(["auto"])}
+        (folder / "paths.json").write_text(json.dumps(paths_by_minor), encoding="utf-8")
 
     paths = (build_once(tmp_path_factory, "interpreters", look) / "paths.json").read_text(encoding="utf-8")
     return dict(json.loads(paths))

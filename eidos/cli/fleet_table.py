@@ -69,11 +69,11 @@ def _findings(findings: FleetFindings, width: int, colour: bool) -> Iterator[lis
             title = wrap(printable(f"{example.severity}: {example.title} [{example.id}]"), width - len(INDENT), MAX_NODE_LINES)
             lines += (INDENT + paint(line, shade, colour and bool(shade)) for line in title)
             nodes = f"{_nodes(len(finding.nodes))}: {fold_hostlist(finding.nodes)}"
-            found = comparison_text(example) + (f" on {finding.nodes[0]}" if len(finding.nodes) > 1 else "")
+            comparison = comparison_text(example) + (f" on {finding.nodes[0]}" if len(finding.nodes) > 1 else "")
             remedy = list(remedy_lines(example.remedy)) if example.remedy else []
             if remedy and not finding.is_uniform:
                 remedy = [f"on {finding.nodes[0]}; other nodes need other steps:", *remedy]
-            for text in (nodes, found, *remedy):
+            for text in (nodes, comparison, *remedy):
                 lines += (INDENT * 2 + line for line in wrap(printable(text), width - 2 * len(INDENT), MAX_NODE_LINES))
         yield lines
     if others:

@@ -76,8 +76,8 @@ def registry_settings(values: Values | None) -> RegistrySettings:
     values = connection_options(values)
     certificate, key = values["client-cert"], values["client-key"]
     if bool(certificate) != bool(key):
-        given, missing = ("--client-cert", "--client-key") if certificate else ("--client-key", "--client-cert")
-        raise InvalidInput(f"{given} needs {missing}", f"add {missing} FILE")
+        present, missing = ("--client-cert", "--client-key") if certificate else ("--client-key", "--client-cert")
+        raise InvalidInput(f"{present} needs {missing}", f"add {missing} FILE")
     ca = None if values["ca-file"] is None else read_ca_file(values["ca-file"])
     return RegistrySettings(values["plain-http"], ca, (certificate, key) if certificate else None, os.environ)
 

@@ -152,17 +152,17 @@ def verify_program(path: str, values: Values) -> FileReport:
     key = read_public_key(values["key"])
     try:
         if values["signature"]:
-            place, signature = values["signature"], files.read_limited(values["signature"], files.LIST_LIMIT)
+            signature_path, signature = values["signature"], files.read_limited(values["signature"], files.LIST_LIMIT)
         else:
-            place, signature = files.find_signature(path, key.kind)
+            signature_path, signature = files.find_signature(path, key.kind)
     except IntegrityError as fault:
         return FileReport(path, digest, tuple(checked), (*failures, fault.message))
-    result = check_detached(place, signature, content, key, deadline_after(values["timeout"]))
+    result = check_detached(signature_path, signature, content, key, deadline_after(values["timeout"]))
     if result.outcome == VALID:
-        checked.append(f"the signature {place}, by {result.key}, trusted by {result.trusted}")
+        checked.append(f"the signature {signature_path}, by {result.key}, trusted by {result.trusted}")
     elif result.outcome in (INVALID, UNTRUSTED):
         reason = result.why if result.outcome == INVALID else f"signed by another key{f', {result.key}' if result.key else ''}"
-        failures.append(f"{place}: {reason}")
+        failures.append(f"{signature_path}: {reason}")
     else:
         return FileReport(path, digest, tuple(checked), tuple(failures), result, result.why)
     return FileReport(path, digest, tuple(checked), tuple(failures), result)

@@ -71,7 +71,7 @@ def test_a_finding_has_three_lines_and_the_verdict_one(tmp_path: Path) -> None:
         (("--skip", "nouveau-loaded", "--allow-unknown", "--require", "systemd"), 3),
     ],
 )
-def test_the_exit_status_says_what_was_found(tmp_path: Path, flags: tuple[str, ...], status: int) -> None:
+def test_the_exit_status_follows_the_findings(tmp_path: Path, flags: tuple[str, ...], status: int) -> None:
     assert check("-f", write_snapshot(tmp_path / "node.json", kmod={"nouveau": True}), *flags)[0] == status
 
 

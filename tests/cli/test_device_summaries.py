@@ -85,6 +85,6 @@ def test_it_is_on_the_screen(subtypes: tuple[Subtype, ...], width: int) -> None:
     assert all(len(line) <= width for line in text.splitlines()) or not width
 
 
-def test_a_node_without_any_has_no_such_sections() -> None:
+def test_a_node_without_any_has_no_sections_of_them() -> None:
     text = snapshot_summary(Snapshot("", "", "n", (Measurement("OS", (Subtype("release", {"ID": "x"}),)),)), 80)
     assert "Devices" not in text

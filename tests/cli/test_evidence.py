@@ -121,7 +121,7 @@ def test_the_same_documents_give_the_same_archive_and_others_another(evidence: R
         assert (tmp_path / "c.tar.gz").read_bytes() != packed[0]
 
 
-def test_a_given_recipe_and_waivers_are_those_of_the_statement(evidence: Run, run: Run, node: Path, tmp_path: Path) -> None:
+def test_the_recipe_and_waivers_passed_are_those_of_the_statement(evidence: Run, run: Run, node: Path, tmp_path: Path) -> None:
     recipe, waivers = tmp_path / "r.yaml", tmp_path / "w.yaml"
     assert run("recipe", "--gpu", "h100", "-o", str(recipe)).status == 0
     recipe.write_bytes(recipe.read_bytes() + b"# ours\n")

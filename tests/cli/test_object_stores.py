@@ -294,7 +294,7 @@ def test_a_document_is_not_read_from_a_url_and_the_url_is_not_shown(run: Run) ->
 @pytest.mark.parametrize(
     "words", ["verify", "push node.yaml", "pull", "mirror", "self-verify node.yaml --sums", "fleet --from", "explain", ""]
 )
-def test_a_url_in_any_other_place_is_not_shown_either(run: Run, words: str) -> None:
+def test_a_url_anywhere_else_is_not_shown_either(run: Run, words: str) -> None:
     status, _, err = run(*words.split(), "https://store.example.com/b/x?X-Amz-Signature=abc")
     assert status == 2 and "https://store.example.com/b/x?<withheld>" in err
 

@@ -247,8 +247,8 @@ def test_messages_on_a_terminal_have_colours_with_a_meaning() -> None:
 )
 def test_tables_have_colours_that_do_not_change_their_text(words: tuple[str, ...], shades: dict[str, str]) -> None:
     coloured = eidos(*words, env={"FORCE_COLOR": "1", "COLUMNS": "100"}).out
-    found = {line.partition("m")[2].split()[0]: line[2:].partition("m")[0] for line in coloured.splitlines() if line.startswith("\x1b[")}
-    assert {name: found.get(name) for name in shades} == shades
+    observed = {line.partition("m")[2].split()[0]: line[2:].partition("m")[0] for line in coloured.splitlines() if line.startswith("\x1b[")}
+    assert {name: observed.get(name) for name in shades} == shades
     plain = eidos(*words, env={"COLUMNS": "100"}).out
     assert "\x1b" not in plain
     assert re.sub(r"\x1b\[\d*m", "", coloured) == plain

@@ -35,18 +35,18 @@ def run_script(folder: Path, script: str, status: int, line: str, reason: str = 
     return done.returncode, (folder / "calls").read_text().splitlines()
 
 
-FOUND = "pcie-width: a GPU has fewer PCIe lanes, found 8 (gpu-3)"
-DRAIN = f"scontrol update nodename=gpu-07 state=drain reason=eidos: {FOUND}"
+FAILING_LINE = "pcie-width: a GPU has fewer PCIe lanes, found 8 (gpu-3)"
+DRAIN = f"scontrol update nodename=gpu-07 state=drain reason=eidos: {FAILING_LINE}"
 RESUME = "scontrol update nodename=gpu-07 state=resume"
 
 
 @pytest.mark.parametrize(
     ("status", "line", "reason", "commands"),
     [
-        (4, FOUND, "none", [DRAIN]),
-        (4, FOUND, "eidos: another finding", [DRAIN]),
-        (4, FOUND, "Prolog error", [DRAIN]),
-        (4, FOUND, "rack maintenance", []),
+        (4, FAILING_LINE, "none", [DRAIN]),
+        (4, FAILING_LINE, "eidos: another finding", [DRAIN]),
+        (4, FAILING_LINE, "Prolog error", [DRAIN]),
+        (4, FAILING_LINE, "rack maintenance", []),
         (0, "ok: 31 passed", "eidos: another finding", [RESUME]),
         (0, "ok: 31 passed", "rack maintenance", []),
         (0, "ok: 31 passed", "none", []),
@@ -64,7 +64,7 @@ def test_the_health_check_drains_for_a_finding_and_resumes_what_it_drained(
 @pytest.mark.parametrize(
     ("status", "line", "expected", "commands"),
     [
-        (4, FOUND, 1, [f"logger -t eidos prolog of job unknown: {FOUND}"]),
+        (4, FAILING_LINE, 1, [f"logger -t eidos prolog of job unknown: {FAILING_LINE}"]),
         (0, "ok: 31 passed", 0, []),
         (3, "unknown: no answer", 0, []),
     ],

@@ -82,14 +82,14 @@ def test_a_long_text_is_shown_in_part() -> None:
     assert all(len(line) < 200 for line in caught.value.message.splitlines())
 
 
-def test_a_number_has_at_most_eighteen_digits() -> None:
+def test_a_number_has_eighteen_digits_or_fewer() -> None:
     assert parse_version("9" * 18).numbers == (10**18 - 1,)
     with pytest.raises(InvalidVersion, match="more than 18 digits"):
         parse_version("9" * 19)
 
 
 @pytest.mark.parametrize(("length", "shown"), [(60, 60), (61, 59)])
-def test_at_most_sixty_characters_are_shown(length: int, shown: int) -> None:
+def test_sixty_characters_of_a_text_are_shown(length: int, shown: int) -> None:
     text = "1." + "x" * (length - 2)
     with pytest.raises(InvalidVersion) as caught:
         parse_version(text)
@@ -97,7 +97,7 @@ def test_at_most_sixty_characters_are_shown(length: int, shown: int) -> None:
 
 
 @pytest.mark.parametrize("length", [30, 31])
-def test_at_most_thirty_characters_of_a_part_are_shown(length: int) -> None:
+def test_thirty_characters_of_a_part_are_shown(length: int) -> None:
     part = "x" * length
     with pytest.raises(NotNumeric) as caught:
         parse_version(f"1.{part}")

@@ -32,12 +32,12 @@ def shown_commands(document: str, text: str) -> list[ShownCommand]:
     >>> [(shown.command, shown.output) for shown in shown_commands("x.md", "```console\n$ a\n1\n2\n$ b\n```\n")]
     [('a', '1\n2\n'), ('b', '')]
     """
-    found = []
+    commands = []
     for block in re.findall(r"^```console\n(.*?)^```$", text, re.MULTILINE | re.DOTALL):
         for part in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
             command, _, output = part.partition("\n")
-            found.append(ShownCommand(document, command, output, "\n$ curl -s " in block))
-    return found
+            commands.append(ShownCommand(document, command, output, "\n$ curl -s " in block))
+    return commands
 
 
 def differing_output(shown: str, real: str) -> str:

@@ -56,11 +56,11 @@ def uses(*listed: str) -> list[tuple[str, int, str, str]]:
 
 def count_uses() -> tuple[list[str], list[str]]:
     """For each folder a line that says how often each word is used, and a line for each use of a word that is no name."""
-    found = uses(*NEVER, *RARELY)
-    counts = Counter((file.partition("/")[0], word) for file, _, _, word in found)
+    names_in_use = uses(*NEVER, *RARELY)
+    counts = Counter((file.partition("/")[0], word) for file, _, _, word in names_in_use)
     folders = ("eidos", "tests")
     lines = [f"names in {folder}: " + ", ".join(f"{word} {counts[folder, word]}" for word in (*NEVER, *RARELY)) for folder in folders]
-    return lines, [f"{file}:{line}: {name}: {word!r} is not a name" for file, line, name, word in found if word in NEVER]
+    return lines, [f"{file}:{line}: {name}: {word!r} is not a name" for file, line, name, word in names_in_use if word in NEVER]
 
 
 def main() -> int:

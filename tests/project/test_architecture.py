@@ -154,7 +154,7 @@ def test_every_module_is_part_of_the_program() -> None:
 
 
 @for_each(PACKAGE_FILES)
-def test_a_module_says_what_it_knows(file: str) -> None:
+def test_a_module_says_what_it_holds_and_must_not(file: str) -> None:
     text = ast.get_docstring(parse_file(file)) or ""
     first_line, _, rest = text.partition("\n")
     assert first_line.endswith((".", "?")), "the first line is a sentence"

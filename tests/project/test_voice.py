@@ -90,5 +90,5 @@ def test_every_kind_of_sentence_is_looked_at() -> None:
 
 
 @pytest.mark.parametrize("text", ["'x' is none of a, b", "nothing is expected where 'x' stands", "the address could not be had"])
-def test_a_bad_phrase_is_found(text: str) -> None:
+def test_a_bad_phrase_is_reported(text: str) -> None:
     assert findings(Prose("eidos/x.py", 1, text))

@@ -315,8 +315,8 @@ def _link(path: Path, target: str) -> None:
 
 def read_tree(root: Path) -> dict[str, tuple[int, bytes]]:
     """Path → mode and content of everything below a folder."""
-    found = {}
+    entries = {}
     for path in sorted(root.rglob("*")):
         content = os.readlink(path).encode() if path.is_symlink() else path.read_bytes() if path.is_file() else b""
-        found[str(path.relative_to(root))] = (path.lstat().st_mode, content)
-    return found
+        entries[str(path.relative_to(root))] = (path.lstat().st_mode, content)
+    return entries

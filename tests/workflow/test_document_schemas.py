@@ -83,6 +83,6 @@ def test_reports_are_valid_one_and_many() -> None:
         ("recipe", {}),
     ],
 )
-def test_what_is_no_such_document_is_refused(name: str, change: dict[str, object]) -> None:
+def test_a_document_of_another_kind_is_refused(name: str, change: dict[str, object]) -> None:
     base = REPORT.to_tree() if name == "report" else parse_snapshot("measurements: []").to_tree()
     assert faults(name, {**base, **change})
