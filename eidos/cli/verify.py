@@ -152,10 +152,10 @@ def _policy(values: Values) -> SignaturePolicy | None:
     keys = [read_public_key(name) for name in values["key"]]
     for key in keys:
         trusted_digest(key)
-    rules = [SignatureRule(1, (key,), place="--key") for key in keys]
+    rules = [SignatureRule(1, (key,), source="--key") for key in keys]
     if values["allowed-signers"]:
         signers = read_allowed_signers(values["allowed-signers"], tuple(values["identity"]))
-        rules.append(SignatureRule(1, signers=signers, place="--allowed-signers"))
+        rules.append(SignatureRule(1, signers=signers, source="--allowed-signers"))
     policy = read_policy(values["policy"]) if values["policy"] else SignaturePolicy(())
     return replace(policy, rules=(*policy.rules, *rules))
 

@@ -203,7 +203,7 @@ def read_attestations(store: ArtifactStore, digest: str) -> Mapping[str, bytes]:
     Of several with one name, that with most signatures has it; a part of their digest is in the names of the others, and of signatures of
     those. Raises IntegrityError for a title that is not the name of a file, and for too many or too large ones.
     """
-    found: dict[tuple[str, str], bytes] = {}  # by name and digest
+    contents: dict[tuple[str, str], bytes] = {}  # by name and digest
     signed: dict[tuple[str, str], set[str]] = {}
     size = 0
     referrers = store.list_referrers(digest, ATTESTATION)
@@ -212,29 +212,29 @@ def read_attestations(store: ArtifactStore, digest: str) -> Mapping[str, bytes]:
         if manifest.subject is None or manifest.subject.digest != digest:
             raise IntegrityError(f"{store.name}: attestation {referrer.digest} is about another artifact")
         size += manifest.size
-        if max(len(found), number) + len(manifest.layers) > ATTESTATIONS_LIMIT or size > ATTESTATIONS_BYTES:
-            most = f"{count_of(ATTESTATIONS_LIMIT, 'file')} or {ATTESTATIONS_BYTES >> 20} MiB"
-            raise IntegrityError(f"{store.name}: the attestations of {digest} are more than {most}", "remove those that are not needed")
+        if max(len(contents), number) + len(manifest.layers) > ATTESTATIONS_LIMIT or size > ATTESTATIONS_BYTES:
+            limits = f"{count_of(ATTESTATIONS_LIMIT, 'file')} or {ATTESTATIONS_BYTES >> 20} MiB"
+            raise IntegrityError(f"{store.name}: the attestations of {digest} are more than {limits}", "remove those that are not needed")
         for layer in manifest.layers:
             content = read_layer(store, layer, ATTESTATION_BYTES)
             name = layer.title
             if not is_file_name(name):
                 raise IntegrityError(f"{store.name}: attestation {referrer.digest}: invalid file name {name[:80]!r}")
-            found[name, layer.digest] = content
+            contents[name, layer.digest] = content
             signed.setdefault((name, layer.digest), set()).update({manifest.annotations.get(SIGNED, "")} - {""})
-    return _name_attestations(found, signed)
+    return _name_attestations(contents, signed)
 
 
-def _name_attestations(found: Mapping[tuple[str, str], bytes], signed: Mapping[tuple[str, str], set[str]]) -> dict[str, bytes]:
+def _name_attestations(contents: Mapping[tuple[str, str], bytes], signed: Mapping[tuple[str, str], set[str]]) -> dict[str, bytes]:
     votes = [digest for digests in signed.values() for digest in digests]
-    ranked = sorted(found, key=lambda key: (key[0], -votes.count(key[1]), key[1]))
+    ranked = sorted(contents, key=lambda key: (key[0], -votes.count(key[1]), key[1]))
     chosen = dict(reversed(ranked))
     others = {digest for name, digest in ranked if chosen[name] != digest}
     named = {}
     for name, digest in ranked:
         stem, dot, suffix = name.partition(".")
         is_other = digest in others or (signed[name, digest] and signed[name, digest] <= others)
-        named[f"{stem}-{digest[7:19]}{dot}{suffix}" if is_other else name] = found[name, digest]
+        named[f"{stem}-{digest[7:19]}{dot}{suffix}" if is_other else name] = contents[name, digest]
     return named
 
 

@@ -89,20 +89,20 @@ class ImageLayout:
     def read_manifest(self, target: str) -> tuple[bytes, str]:
         """The manifest with a tag or a digest, and its digest; with ``""`` the only one that is no referrer. Raises NotFound."""
         index = self._read_index()
-        found = [each for each in index if target in (each.digest, _tag(each))] if target else index
-        if not target and len(found) > 1:
-            found = [each for each in found if parse_manifest(self._read_small(each.digest), self.name).subject is None]
-        if not found and is_digest(target):
-            found = [Descriptor(MANIFEST_TYPE, target, 0)]
-        if not found:
+        entries = [each for each in index if target in (each.digest, _tag(each))] if target else index
+        if not target and len(entries) > 1:
+            entries = [each for each in entries if parse_manifest(self._read_small(each.digest), self.name).subject is None]
+        if not entries and is_digest(target):
+            entries = [Descriptor(MANIFEST_TYPE, target, 0)]
+        if not entries:
             tags = sorted({_tag(each) for each in index} - {""})
             raise NotFound(f"{self.name}: no manifest {target or 'at all'}", f"tags: {', '.join(tags[:12])}" if tags else None)
-        if len({each.digest for each in found}) > 1:
-            tags = sorted(_tag(each) or each.digest for each in found)
+        if len({each.digest for each in entries}) > 1:
+            tags = sorted(_tag(each) or each.digest for each in entries)
             raise InvalidInput(
-                f"{self.name}: {len(found)} manifests", f"name one with its reference, such as oci://example.com/x:{tags[0]}"
+                f"{self.name}: {len(entries)} manifests", f"name one with its reference, such as oci://example.com/x:{tags[0]}"
             )
-        return self._read_small(found[0].digest), found[0].digest
+        return self._read_small(entries[0].digest), entries[0].digest
 
     def write_manifest(self, data: bytes, target: str) -> None:
         """Store a manifest, and list it in the index under its tag or its digest."""
@@ -119,13 +119,13 @@ class ImageLayout:
 
     def list_referrers(self, digest: str, artifact_type: str) -> tuple[Descriptor, ...]:
         """The manifests of one artifact type whose subject is a manifest."""
-        found = []
+        referrers = []
         for each in self._read_index():
             data = self._read_small(each.digest)
             manifest = parse_manifest(data, self.name) if each.media_type == MANIFEST_TYPE else None
             if manifest and manifest.subject and manifest.subject.digest == digest and manifest.artifact_type == artifact_type:
-                found.append(manifest_descriptor(data, manifest))
-        return tuple(found)
+                referrers.append(manifest_descriptor(data, manifest))
+        return tuple(referrers)
 
     def write_referrer(self, data: bytes, descriptor: Descriptor, subject: str) -> None:  # the index lists all
         """Store a manifest with a subject."""

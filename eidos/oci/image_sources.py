@@ -45,7 +45,7 @@ class ImageFolder:
 
     def __init__(self, folder: str, name: str, shown: str = "") -> None:
         self._folder, self._name, self._shown = folder, name, shown or folder
-        self._found: set[str] = set()
+        self._used: set[str] = set()
         self._layouts: dict[str, tuple[Descriptor, ...] | None] = {}
 
     def find(self, names: Collection[str], target: str, digest: str = "") -> StoredImage | None:
@@ -53,15 +53,15 @@ class ImageFolder:
 
         Raises IntegrityError for an image that is incomplete or does not match its digests, InvalidInput for two with one name.
         """
-        found = self._find_in_layout("", names, digest)
-        if found is not None:
-            return found
+        image = self._find_in_layout("", names, digest)
+        if image is not None:
+            return image
         repository, mark, tag = target.partition("@")
         if not mark:
             repository, _, tag = target.rpartition(":") if ":" in target.rpartition("/")[2] else (target, "", "latest")
         saved = target.replace(":", "=").replace("@", "=")
         if os.path.lexists(os.path.join(self._folder, saved, MANIFEST_FILE)):
-            self._found.add(saved)
+            self._used.add(saved)
             return self._collect(saved, MANIFEST_FILE, "", 0, _path_in_dir)
         return self._find_in_layout(repository, {*names, tag}, digest)
 
@@ -70,10 +70,10 @@ class ImageFolder:
         for number, (parent, folders, names) in enumerate(os.walk(self._folder)):
             folders.sort()
             path = "" if parent == self._folder else os.path.relpath(parent, self._folder)
-            if MANIFEST_FILE in names and path not in self._found:
+            if MANIFEST_FILE in names and path not in self._used:
                 yield path or self._shown
             for entry in (self._entries(path) or ()) if INDEX_FILE in names else ():
-                if f"{path}@{entry.digest}" not in self._found:
+                if f"{path}@{entry.digest}" not in self._used:
                     yield "/".join(filter(None, (path, (_names(entry) or [entry.digest])[0])))
             if number > MAX_FOLDERS:
                 raise InvalidInput(f"{self._name}: more than {MAX_FOLDERS:,} folders", "name a folder of images only")
@@ -88,15 +88,15 @@ class ImageFolder:
 
     def _find_in_layout(self, layout: str, names: Collection[str], digest: str) -> StoredImage | None:
         entries = self._entries(layout) or ()
-        found = [each for each in entries if each.digest == digest] or [each for each in entries if set(_names(each)) & set(names)]
-        if not found:
+        matches = [each for each in entries if each.digest == digest] or [each for each in entries if set(_names(each)) & set(names)]
+        if not matches:
             return None
-        if len({each.digest for each in found}) > 1:
+        if len({each.digest for each in matches}) > 1:
             where = os.path.join(self._shown, layout)
-            raise InvalidInput(f"{self._name}: {where}: two images {_names(found[0])[0]}", "remove one of them from its index.json")
-        self._found.add(f"{layout}@{found[0].digest}")
-        path = f"{BLOBS}/{found[0].digest.partition(':')[2]}"
-        return self._collect(layout, path, found[0].digest, found[0].size, lambda hex, is_manifest: f"{BLOBS}/{hex}")
+            raise InvalidInput(f"{self._name}: {where}: two images {_names(matches[0])[0]}", "remove one of them from its index.json")
+        self._used.add(f"{layout}@{matches[0].digest}")
+        path = f"{BLOBS}/{matches[0].digest.partition(':')[2]}"
+        return self._collect(layout, path, matches[0].digest, matches[0].size, lambda hex, is_manifest: f"{BLOBS}/{hex}")
 
     def _collect(self, folder: str, path: str, digest: str, size: int, path_of: Callable[[str, bool], str]) -> StoredImage:
         """The image whose manifest is at ``path`` of a folder, with all that belongs to it. ``digest`` is "" if it is not known."""

@@ -179,8 +179,8 @@ def parse_challenges(header: str) -> tuple[Challenge, ...]:
 
 
 def _skip(header: str, at: int) -> int:
-    found = _SEPARATORS.match(header, at)
-    return found.end() if found else at
+    separators = _SEPARATORS.match(header, at)
+    return separators.end() if separators else at
 
 
 def _skip_spaces(header: str, at: int) -> int:

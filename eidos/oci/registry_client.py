@@ -43,7 +43,7 @@ _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _SAME_METHOD = frozenset({307, 308})
 
 #: A registry, or a proxy before it, does not serve this method.
-NO_SUCH_METHOD = frozenset({405, 501})
+UNSUPPORTED_METHOD_STATUSES = frozenset({405, 501})
 
 #: Docker Hub answers under another name than that of its images.
 _API_HOSTS = {"docker.io": "registry-1.docker.io"}
@@ -161,7 +161,7 @@ class RegistryClient:
         try:
             return self.send("HEAD", url, (200,), headers=headers, what=what).headers
         except RegistryError as fault:
-            if fault.status not in NO_SUCH_METHOD:
+            if fault.status not in UNSUPPORTED_METHOD_STATUSES:
                 raise
 
         def attempt() -> Mapping[str, str]:

@@ -21,7 +21,7 @@ from eidos.oci.image_manifest import (
     sha256_digest,
 )
 from eidos.oci.reference import is_digest
-from eidos.oci.registry_client import NO_SUCH_METHOD, RegistryError, RegistryNotFound
+from eidos.oci.registry_client import UNSUPPORTED_METHOD_STATUSES, RegistryError, RegistryNotFound
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -106,17 +106,17 @@ class RegistryStore:
         from urllib.parse import quote
 
         url = self._client.url(f"referrers/{digest}?artifactType={quote(artifact_type, safe='')}")
-        found: list[Descriptor] = []
+        referrers: list[Descriptor] = []
         what = f"referrers of {digest}"
         for _ in range(PAGES_LIMIT):
             try:
                 response = self._client.send("GET", url, (200,), headers={"Accept": INDEX_TYPE}, what=what)
             except (RegistryNotFound, RegistryError) as fault:
-                if isinstance(fault, RegistryError) and fault.status not in NO_SUCH_METHOD:
+                if isinstance(fault, RegistryError) and fault.status not in UNSUPPORTED_METHOD_STATUSES:
                     raise
-                found += self._read_fallback(digest)  # the registry has no referrers API, which answers 200 where there are none
+                referrers += self._read_fallback(digest)  # the registry has no referrers API, which answers 200 where there are none
                 break
-            found += parse_index(response.body, f"{self.name}: {what}")
+            referrers += parse_index(response.body, f"{self.name}: {what}")
             following = _next_link(response.headers.get("link", ""))
             if following is None:
                 break
@@ -127,7 +127,7 @@ class RegistryStore:
             url = next_url.origin + next_url.target
         else:
             raise RegistryError(f"{self.name}: {what}: more than {PAGES_LIMIT} pages")
-        return tuple(descriptor for descriptor in found if descriptor.artifact_type == artifact_type)
+        return tuple(descriptor for descriptor in referrers if descriptor.artifact_type == artifact_type)
 
     def write_referrer(self, data: bytes, descriptor: Descriptor, subject: str) -> None:
         """Store a manifest with a subject, and list it among the subject's referrers where the registry does not do so itself."""
@@ -136,10 +136,10 @@ class RegistryStore:
             return
         tag = subject.replace(":", "-")
         for _ in range(REWRITES_LIMIT):
-            known = self._read_fallback(subject)
-            if any(other.digest == descriptor.digest for other in known):
+            listed = self._read_fallback(subject)
+            if any(other.digest == descriptor.digest for other in listed):
                 return
-            self.write_manifest(index_to_bytes((*known, descriptor)), tag, INDEX_TYPE)
+            self.write_manifest(index_to_bytes((*listed, descriptor)), tag, INDEX_TYPE)
             # Another push may have written it between; what it added or removed is seen in the next round.
 
     def _read_fallback(self, digest: str) -> tuple[Descriptor, ...]:

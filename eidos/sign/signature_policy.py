@@ -69,12 +69,12 @@ _MAPPINGS, _PLUGINS = ("query", "options"), "plugins"
 
 
 class SignatureRule(Record):
-    """At least ``threshold`` of these keys, or of these signers, must have signed; ``place`` is where the user says so."""
+    """At least ``threshold`` of these keys, or of these signers, must have signed; ``source`` is where the user says so."""
 
     threshold: int
     keys: tuple[Key, ...] = ()
     signers: AllowedSigners | None = None
-    place: str = ""
+    source: str = ""
 
 
 class SignaturePolicy(Record):
@@ -196,11 +196,11 @@ def apply_policy(policy: SignaturePolicy, attestations: Mapping[str, bytes], dea
 def _missing(rule: SignatureRule, count: int, unverified: int) -> str:
     if rule.threshold > 1:
         more = f"; {count_of(unverified, 'signature')} could not be verified" if unverified else ""
-        return f"{rule.place}: {rule.threshold} must have signed, and {count} did{more}"
+        return f"{rule.source}: {rule.threshold} must have signed, and {count} did{more}"
     how = "not known to be signed by" if unverified else "not signed by"
     if rule.signers is None:
-        return f"{rule.place}: {how} {' or '.join(key.name for key in rule.keys)}"
-    return f"{rule.place}: {how} {' or '.join(rule.signers.identities) or f'anybody in {rule.signers.name}'}"
+        return f"{rule.source}: {how} {' or '.join(key.name for key in rule.keys)}"
+    return f"{rule.source}: {how} {' or '.join(rule.signers.identities) or f'anybody in {rule.signers.name}'}"
 
 
 class _Provenance:

@@ -63,7 +63,7 @@ def test_the_lists_are_complete() -> None:
     assert [each.source for each in needed(MIRROR).charts] == [each.source for each in needed().charts]
 
 
-def test_images_are_found_where_a_bundle_with_that_mirror_looks_for_them() -> None:
+def test_images_are_where_a_bundle_with_that_mirror_looks_for_them() -> None:
     for image in needed(MIRROR).images:
         expected = image.pulled.partition("@")[0] if "@" in image.pulled and ":" in image.pulled.partition("@")[0] else image.pulled
         assert image.at(MIRROR) == expected

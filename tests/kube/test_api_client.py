@@ -403,7 +403,7 @@ def watched(client: KubeClient, server: ApiServer, count: int, seconds: float = 
     return result
 
 
-def test_what_happens_is_seen(client: KubeClient, server: ApiServer) -> None:
+def test_changes_arrive_as_watch_events(client: KubeClient, server: ApiServer) -> None:
     version = str(server.store.version)
     nodes(server, 2)
     server.put("/api/v1/nodes/gpu-01", {"spec": {"unschedulable": True}})

@@ -296,7 +296,7 @@ def test_the_proxy_of_the_environment(tmp_path: Path, server: str, names: dict[s
     assert load_cluster({**NOWHERE, **names}, kubeconfig=str(path)).proxy == ("http://p:1" if is_used else None)
 
 
-def test_proxy_url_wins_and_knows_no_exceptions(tmp_path: Path) -> None:
+def test_proxy_url_wins_and_ignores_no_proxy(tmp_path: Path) -> None:
     path = written(tmp_path, cluster={"server": "https://localhost", "proxy-url": "https://p.example.com"})
     environ = {**NOWHERE, "HTTPS_PROXY": "http://other:1", "NO_PROXY": "*"}
     assert load_cluster(environ, kubeconfig=str(path)).proxy == "https://p.example.com"

@@ -162,7 +162,7 @@ def test_what_is_missing(server: ApiServer, tmp_path: Path) -> None:
     assert "cm://nowhere/node: no such namespace 'nowhere'" in result.err and "kubectl create namespace nowhere" in result.err
 
 
-def test_what_is_no_place_and_what_is_no_cluster(server: ApiServer, tmp_path: Path) -> None:
+def test_invalid_locations_and_a_missing_cluster(server: ApiServer, tmp_path: Path) -> None:
     for words in ((*SNAPSHOT, "-o", "configmap://default/node"), ("recipe", "-f", "CM://default/node")):
         result = run(server, tmp_path, *words)
         assert result.status in (1, 2) and "hint: write cm://namespace/name" in result.err

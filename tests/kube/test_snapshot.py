@@ -213,7 +213,7 @@ def test_a_name_in_capitals_is_that_of_a_node_in_small_letters(take: Take) -> No
         ("gpu-17", "i-0a1b.us-west-2.compute.internal", "GPU-17"),
     ],
 )
-def test_a_longer_or_shorter_name_is_found_by_the_boot_and_named_in_the_hint_otherwise(
+def test_a_longer_or_shorter_name_is_matched_by_the_boot_and_named_in_the_hint_otherwise(
     server: ApiServer, take: Take, host: str, node: str, label: str
 ) -> None:
     labels = {"kubernetes.io/hostname": label} if label else {}
@@ -300,7 +300,7 @@ def test_no_operator_is_no_failure(server: ApiServer, take: Take) -> None:
     assert (policy["outcome"], len(policy["absent"])) == ("partial", 4)
 
 
-def test_whoever_knows_nothing_at_all_is_no_cluster_without_operators(server: ApiServer, take: Take) -> None:
+def test_a_cluster_that_answers_nothing_is_not_one_without_operators(server: ApiServer, take: Take) -> None:
     take.kubeconfig = server.kubeconfig(take.home, cluster={"server": f"{server.url}/elsewhere"})
     shot = take("--cluster-only")
     assert {each["outcome"] for each in shot.outcomes.values()} == {"failed"} and shot.result.status == 1
@@ -392,10 +392,10 @@ def test_a_kubeconfig_that_comes_through_a_pipe(take: Take) -> None:
     # Every collector is a process of its own, and the pipe is read once.
     words = [sys.executable, "-I", str(take.pyz), "snapshot", "--cluster-only", "--kubeconfig"]
     env = {"PATH": os.environ["PATH"], "HOME": str(take.home)}
-    for more, given in (("/dev/stdin", take.kubeconfig.read_bytes()), ("/dev/stdin", b"")):
-        done = subprocess.run([*words, more], input=given, env=env, capture_output=True, timeout=60, check=False)
+    for more, config in (("/dev/stdin", take.kubeconfig.read_bytes()), ("/dev/stdin", b"")):
+        done = subprocess.run([*words, more], input=config, env=env, capture_output=True, timeout=60, check=False)
         outcomes = {each["name"]: each for each in yaml.safe_load(done.stdout)["collectors"]}
-        if given:
+        if config:
             assert {each["outcome"] for each in outcomes.values()} == {"ok"}, done.stderr
         else:
             assert "empty pipe" in outcomes["k8s.server"]["reason"]

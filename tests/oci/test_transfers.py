@@ -296,7 +296,7 @@ def test_what_a_registry_has_of_an_upload_may_be_wrong(registry: OciRegistry) ->
     assert not faults
 
 
-def test_a_registry_that_always_cuts_is_given_up() -> None:
+def test_a_registry_that_always_cuts_ends_the_push() -> None:
     class Broken(CuttingProxy):
         """It cuts each connection."""
 
@@ -323,8 +323,8 @@ def test_attestations_are_referrers(has_referrers: bool) -> None:
         assert fake.writes() == []
         more = push_artifact(at, Artifact(KIND, LAYERS[:2], {"statement.json": b"{1}"}), "v1")
         assert (more.attestations, more.digest) == (("statement.json",), result.digest)
-        found = read_attestations(at, result.digest)
-        assert sorted(found.values()) == [b"one", b"{1}", b"{}"]
+        attestations = read_attestations(at, result.digest)
+        assert sorted(attestations.values()) == [b"one", b"{1}", b"{}"]
 
 
 def test_signatures_go_with_the_statement_that_they_sign(registry: OciRegistry) -> None:
@@ -333,9 +333,10 @@ def test_signatures_go_with_the_statement_that_they_sign(registry: OciRegistry) 
     for number, signatures in enumerate(("a", "bc", "")):
         files = {"statement.json": b"%d" % number, **{f"{name}.sig": name.encode() for name in signatures}}
         digest = push_artifact(at, Artifact(KIND, LAYERS[:1], files, "statement.json"), "v1").digest
-    found = read_attestations(at, digest)
-    assert {name: content for name, content in found.items() if "-" not in name} == {"statement.json": b"1", "b.sig": b"b", "c.sig": b"c"}
-    assert sorted(content for name, content in found.items() if "-" in name) == [b"0", b"2", b"a"]
+    attestations = read_attestations(at, digest)
+    named = {name: content for name, content in attestations.items() if "-" not in name}
+    assert named == {"statement.json": b"1", "b.sig": b"b", "c.sig": b"c"}
+    assert sorted(content for name, content in attestations.items() if "-" in name) == [b"0", b"2", b"a"]
 
 
 @pytest.mark.parametrize("page", ["?page={page}", "{path}?page={page}", "http://{host}{path}?page={page}"])
@@ -434,7 +435,6 @@ def test_a_kill_leaves_the_old_or_the_new_bundle(registry: OciRegistry, tmp_path
     at = store(registry.host, repository="kill")
     digest = at.find_digest("v1")
     assert digest == new if new else digest is not None
-    found = contents(at)
-    assert found == (EXPECTED[:2] if digest == old else [EXPECTED[-1] * 3])
+    assert contents(at) == (EXPECTED[:2] if digest == old else [EXPECTED[-1] * 3])
     again = subprocess.run(command, env=environment(), capture_output=True, cwd=ROOT, timeout=60, check=True)
     assert contents(at) == [EXPECTED[-1] * 3], again.stderr

@@ -491,11 +491,11 @@ ARTIFACTS = {"snapshot": "a snapshot", "recipe": "a recipe", "report": "a check 
 ARTIFACTS["fleet"] = "snapshots of a fleet"
 
 
-def test_every_flag_that_reads_such_a_thing_is_in_the_table() -> None:
+def test_every_flag_that_reads_a_document_is_in_the_table() -> None:
     names = {"file", "recipe", "data", "from", "against", "existing"}
     flags = {(verb.name, option.flag) for verb in load_verbs() for option in verb.options if option.name in names}
-    places = {"a", "b", "place", "bundle"}
-    operands = {(verb.name, f"<{each.name}>") for verb in load_verbs() for each in verb.operands if each.name in places}
+    names = {"a", "b", "place", "bundle"}
+    operands = {(verb.name, f"<{each.name}>") for verb in load_verbs() for each in verb.operands if each.name in names}
     assert flags | operands | {("evidence", "<node>")} == set(READERS)
 
 

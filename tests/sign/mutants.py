@@ -93,11 +93,11 @@ def changed_bytes(files: Files, generator: random.Random) -> Iterator[Mutant]:
     raw = gzip.decompress(pack(files))
     for path, content in files.items():
         begin = raw.index(content, raw.index((ROOT + path).encode() + b"\0")) if content else 0
-        all_places = range(len(content))
-        places = all_places if len(content) <= SMALL_BYTES else sorted(generator.sample(all_places, SAMPLED_BYTES))
+        all_offsets = range(len(content))
+        offsets = all_offsets if len(content) <= SMALL_BYTES else sorted(generator.sample(all_offsets, SAMPLED_BYTES))
         if is_attestation(path) or path == CHECKSUMS:
-            places = all_places if len(content) <= 4 * SMALL_BYTES else sorted(generator.sample(all_places, 8 * SAMPLED_BYTES))
-        for at in places:
+            offsets = all_offsets if len(content) <= 4 * SMALL_BYTES else sorted(generator.sample(all_offsets, 8 * SAMPLED_BYTES))
+        for at in offsets:
             yield Mutant("changed byte", f"{path}: byte {at}", partial(flip, raw, begin + at, 1 << generator.randrange(8)))
 
 

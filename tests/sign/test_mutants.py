@@ -51,7 +51,7 @@ def signed(files: Files, keys: Keys) -> Files:
 @pytest.fixture(scope="module")
 def verify(keys: Keys) -> Verify:
     """Why an archive is refused; empty when it is not."""
-    rules = tuple(SignatureRule(1, (read_public_key(keys[name].public),), place=name) for name in ("ssh", "ed25519"))
+    rules = tuple(SignatureRule(1, (read_public_key(keys[name].public),), source=name) for name in ("ssh", "ed25519"))
 
     def why(data: bytes) -> str:
         try:

@@ -78,7 +78,7 @@ def test_the_schema_accepts_what_the_reader_accepts() -> None:
 
 
 @pytest.mark.parametrize("name", WRONG)
-def test_a_mistake_is_named_with_its_place(name: str) -> None:
+def test_a_mistake_is_named_with_its_location(name: str) -> None:
     tree, reason = WRONG[name]
     with pytest.raises(InvalidData) as caught:
         parse_policy(tree, "policy.yaml")

@@ -67,7 +67,7 @@ def test_any_list_is_read_or_refused(data: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    ("entries", "found"),
+    ("entries", "listed_path"),
     [
         ([("eidos.pyz", DIGEST)], "eidos.pyz"),
         ([("a", OTHER), ("dist/eidos.pyz", DIGEST)], "dist/eidos.pyz"),
@@ -79,9 +79,9 @@ def test_any_list_is_read_or_refused(data: bytes) -> None:
         ([], None),
     ],
 )
-def test_a_file_is_found_in_a_list_by_its_name_or_else_by_its_digest(entries: list[tuple[str, str]], found: str | None) -> None:
-    if found:
-        assert find_listed(entries, "eidos.pyz", DIGEST, "sums") == found
+def test_a_file_is_looked_up_in_a_list_by_its_name_or_else_by_its_digest(entries: list[tuple[str, str]], listed_path: str | None) -> None:
+    if listed_path:
+        assert find_listed(entries, "eidos.pyz", DIGEST, "sums") == listed_path
     else:
         with pytest.raises(IntegrityError, match=DIGEST):
             find_listed(entries, "eidos.pyz", DIGEST, "sums")
