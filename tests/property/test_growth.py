@@ -6,7 +6,8 @@ Whatever the text is, a parser returns something or raises an error that it docu
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+import re
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -75,18 +76,35 @@ def test_what_failed_once(name: str, shape: Shape) -> None:
     assert excessive_growth(PARSERS[name].run, shape, thorough=True) is None
 
 
-def test_growth_with_the_square_is_found() -> None:
-    def copies_its_rest(text: str) -> None:
-        while text:
-            text = text[1:]
+class Work:
+    """Steps that a function took, and the clock that they move: a microsecond each, and more while other processes have the machine."""
 
-    def counts_from_everywhere(text: str) -> int:
-        return sum(text.count("c", index) for index in range(len(text)))
+    def __init__(self, steps: Callable[[int], int], slowness: Sequence[int]) -> None:
+        self._steps, self._slowness, self._now = steps, iter(slowness), 0.0
 
-    shape = Shape("", "ab", "")
-    assert "times as long" in str(excessive_growth(copies_its_rest, shape))
-    assert "times as long" in str(excessive_growth(counts_from_everywhere, shape))
-    assert excessive_growth(lambda text: text.split("a"), shape) is None
+    def parse(self, text: str) -> None:
+        self._now += self._steps(len(text)) * 1e-6 * next(self._slowness, 1)
+
+    def clock(self) -> float:
+        return self._now
+
+
+GROWTHS: dict[str, tuple[Callable[[int], int], str | None]] = {
+    "linear": (lambda length: length, None),
+    "sorting": (lambda length: length * length.bit_length(), None),
+    "square": (lambda length: length**2 // 1000, "16 kB take 16 times as long as 4 kB"),
+    "square of a tenth": (lambda length: length + length**2 // 10_000, "64 kB take 8. times as long as 4 kB"),
+    "square of little": (lambda length: length // 100 + length**2 // 10**7, "1024 kB take 11. times as long as 64 kB"),
+}
+
+
+#: How much longer the first runs take than the others. Three runs of the small text come first, then one of each in turn.
+@pytest.mark.parametrize("slowness", [[], [30], [30, 30], [1, 30, 30, 30], [1, 1, 1, 30, 30, 30, 30, 30]])
+@pytest.mark.parametrize("growth", GROWTHS)
+def test_growth_with_the_square_is_found_on_a_loaded_machine(growth: str, slowness: list[int]) -> None:
+    steps, expected = GROWTHS[growth]
+    work = Work(steps, slowness)
+    assert re.match(expected or "None", str(excessive_growth(work.parse, Shape("", "ab", ""), thorough=True, clock=work.clock)))
 
 
 def parsers_by_name() -> Iterator[str]:
