@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.fakes.apistore import Refused
+from tests.support.waiting import AMPLE_S
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ class JobController:
         for program in self._programs:
             program.kill()
         for thread in self._threads:
-            thread.join(10)
+            thread.join(AMPLE_S)
 
     def _changed(self, what: str, _: str, tree: Tree) -> None:
         if (what, tree.get("kind")) == ("DELETED", "RoleBinding"):  # the agent has its rights no more
@@ -168,7 +169,7 @@ class JobController:
                 [sys.executable, "-I", str(program), *arguments], env=environ, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
             )
             self._programs.append(running)
-        _, output = running.communicate(timeout=60)
+        _, output = running.communicate(timeout=AMPLE_S)
         return running.returncode, output.decode()
 
     # ---- objects ----

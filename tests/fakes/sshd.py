@@ -13,8 +13,9 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from pathlib import Path
+
+from tests.support.waiting import AMPLE_S, until
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -71,12 +72,8 @@ class Sshd:
         start = folder / "start"
         start.write_text(_START.format(folder=folder))
         start.chmod(0o755)
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port: int = free.getsockname()[1]
         config = {
             "ListenAddress": "127.0.0.1",
-            "Port": self.port,
             "HostKey": folder / "host",
             "AuthorizedKeysFile": folder / "user.pub",
             "StrictModes": "no",
@@ -94,20 +91,37 @@ class Sshd:
         (self.bin / "ssh").write_text(f'#!/bin/sh\nexec {shutil.which("ssh")} -F {folder / "client"} "$@"\n')
         (self.bin / "ssh").chmod(0o755)
         Path("/run/sshd").mkdir(exist_ok=True)
-        self._server = subprocess.Popen([SSHD, "-D", "-e", "-f", str(folder / "sshd")], stderr=subprocess.DEVNULL)
+        while not self._start_server():
+            pass
+        return self
+
+    def _start_server(self) -> bool:
+        """Start sshd on a port that was free a moment ago; False when another program was faster, so that sshd ended."""
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port: int = free.getsockname()[1]
+        log = self.folder / "log"
+        command = [SSHD, "-D", "-E", str(log), "-f", str(self.folder / "sshd"), "-p", str(self.port)]
+        self._server = subprocess.Popen(command)
         try:
-            self._wait()
+            until(lambda: self._server.poll() is not None or (log.exists() and "Server listening" in log.read_text()))
         except BaseException:
             self._stop()
             raise
-        return self
+        if self._server.poll() is None:
+            return True
+        text = log.read_text()
+        log.unlink()
+        if "Address already in use" not in text:
+            raise RuntimeError(f"sshd has ended: {text}")
+        return False
 
     def __exit__(self, kind: type[BaseException] | None, fault: BaseException | None, _: TracebackType | None) -> None:
         self._stop()
 
     def _stop(self) -> None:
         self._server.terminate()
-        self._server.wait(10)
+        self._server.wait(AMPLE_S)
         # What hangs on a host goes on when its client has left, as it would on a real one.
         for began in (self.folder / "began").iterdir():
             try:
@@ -115,14 +129,6 @@ class Sshd:
                     os.killpg(int(began.name), signal.SIGKILL)
             except OSError:  # it has ended
                 pass
-
-    def _wait(self) -> None:
-        for _ in range(200):
-            with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", self.port)) == 0:
-                    return
-            time.sleep(0.05)
-        raise RuntimeError("sshd does not listen")
 
     def add(
         self,

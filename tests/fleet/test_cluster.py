@@ -135,45 +135,61 @@ def test_the_odd_nodes_are_listed_and_nothing_is_left(program: list[str], tmp_pa
 
 
 FAULTS = {
-    "gpu-02": (controller.UNSCHEDULABLE, "Unschedulable", "its Pod did not start within 4 s (--start-timeout): 0/3 nodes are available"),
-    "gpu-03": (controller.IMAGE_PULL, "ImagePullBackOff", "its Pod did not start within 4 s (--start-timeout): Back-off pulling image"),
+    "gpu-02": (controller.UNSCHEDULABLE, "Unschedulable", "its Pod did not start within 5 s (--start-timeout): 0/3 nodes are available"),
+    "gpu-03": (controller.IMAGE_PULL, "ImagePullBackOff", "its Pod did not start within 5 s (--start-timeout): Back-off pulling image"),
     "gpu-04": (controller.NO_POD, "FailedCreate", "violates PodSecurity"),
-    "gpu-05": (controller.MOUNT, "FailedMount", "no result within 8 s (--timeout): MountVolume.SetUp failed"),
-    "gpu-06": (controller.HANGS, "Running", "no result within 8 s (--timeout): its Pod is running"),
+    "gpu-05": (controller.MOUNT, "FailedMount", "no result within 10 s (--timeout): MountVolume.SetUp failed"),
+    "gpu-06": (controller.HANGS, "Running", "no result within 10 s (--timeout): its Pod is running"),
     "gpu-07": (controller.FAILS, "Error", "/host: cannot look into it: permission denied"),
     "gpu-08": (controller.EVICTED, "Evicted", "The node was low on resource: memory."),
     "gpu-09": (controller.LOST, "Completed", "finished without a snapshot"),
     "gpu-11": (
         controller.NO_CLASS,
         "FailedCreate",
-        'no Pod was created within 4 s (--start-timeout): Error creating: pods "x" is forbidden: pod rejected: RuntimeClass "nvidia"',
+        'no Pod was created within 5 s (--start-timeout): Error creating: pods "x" is forbidden: pod rejected: RuntimeClass "nvidia"',
     ),
     "gpu-12": (controller.NO_RUNTIME, "FailedCreatePodSandBox", 'no runtime for "nvidia" is configured'),
 }
 
 
-def test_who_does_not_answer_and_why(program: list[str], tmp_path: Path) -> None:
-    names = ["gpu-01", *FAULTS, "gpu-10"]
-    faults = {name: fault for name, (fault, _, _) in FAULTS.items()}
-    with ApiServer() as server, controller.JobController(server, tmp_path, roots(tmp_path, ["gpu-01"], {}), faults):
-        add_nodes(server, names, **{"gpu-10": "container runtime is down"})
-        began = time.monotonic()
-        done, summary = run(program, server, tmp_path, "--timeout", "8s", "--start-timeout", "4s", "--exit-code", "--only", "os")
-        assert time.monotonic() - began < AMPLE_S
+#: Those for which a timeout decides; the others end of themselves, however long that takes on a busy machine.
+TIMED_OUT = ("gpu-02", "gpu-03", "gpu-04", "gpu-05", "gpu-06", "gpu-11", "gpu-12")
+
+
+def without_answer(
+    program: list[str], folder: Path, names: list[str], *arguments: str, **unready: str
+) -> tuple[Result, dict[str, Any], dict[str, dict[str, Any]]]:
+    """A run over nodes with the faults of their names: its result, its summary, and each node without a snapshot."""
+    faults = {name: FAULTS[name][0] for name in names if name in FAULTS}
+    healthy = [name for name in names if name not in FAULTS]
+    with ApiServer() as server, controller.JobController(server, folder, roots(folder, healthy, {}), faults):
+        add_nodes(server, names, **unready)
+        done, summary = run(program, server, folder, *arguments, "--exit-code", "--only", "os")
         assert done.status == 3, done.err
-        silent = {each["node"]: (each["reason"], each["why"]) for each in summary["unanswered"]}
-        assert set(silent) == {*FAULTS, "gpu-10"}
-        for name, (_, reason, why) in FAULTS.items():
-            assert silent[name][0] == reason, (name, silent[name])
-            assert why in silent[name][1], (name, silent[name])
-        assert silent["gpu-10"] == ("KubeletNotReady", "container runtime is down")
-        assert summary["nodes"]["answered"] == 1
-        assert "Unschedulable: its Pod did not start within 4 s (--start-timeout): 0/3" in " ".join(done.out.split())
-        hints = {each["node"]: each.get("hint", "") for each in summary["unanswered"]}
-        assert "pod-security.kubernetes.io/enforce=privileged" in hints["gpu-04"]
-        for name in ("gpu-11", "gpu-12"):
-            assert "--gpu none, --gpu cdi or --gpu driver-root" in hints[name]
         assert left(server) == []
+    unanswered = {each["node"]: each for each in summary["unanswered"]}
+    for name in faults:
+        _, reason, why = FAULTS[name]
+        assert unanswered[name]["reason"] == reason, (name, unanswered[name])
+        assert why in unanswered[name]["why"], (name, unanswered[name])
+    return done, summary, unanswered
+
+
+def test_who_does_not_answer_and_why(program: list[str], tmp_path: Path) -> None:
+    names = ["gpu-01", *(name for name in FAULTS if name not in TIMED_OUT)]
+    _, summary, unanswered = without_answer(program, tmp_path, [*names, "gpu-10"], **{"gpu-10": "container runtime is down"})
+    assert set(unanswered) == {*names, "gpu-10"} - {"gpu-01"}
+    assert (unanswered["gpu-10"]["reason"], unanswered["gpu-10"]["why"]) == ("KubeletNotReady", "container runtime is down")
+    assert summary["nodes"]["answered"] == 1
+
+
+def test_who_does_not_answer_in_time_and_why(program: list[str], tmp_path: Path) -> None:
+    done, _, unanswered = without_answer(program, tmp_path, list(TIMED_OUT), "--timeout", "10s", "--start-timeout", "5s")
+    assert set(unanswered) == set(TIMED_OUT)
+    assert "Unschedulable: its Pod did not start within 5 s (--start-timeout): 0/3" in " ".join(done.out.split())
+    assert "pod-security.kubernetes.io/enforce=privileged" in unanswered["gpu-04"]["hint"]
+    for name in ("gpu-11", "gpu-12"):
+        assert "--gpu none, --gpu cdi or --gpu driver-root" in unanswered[name]["hint"]
 
 
 @pytest.mark.parametrize("keep", [False, True])
@@ -186,7 +202,7 @@ def test_an_interrupt_cleans_up(program: list[str], tmp_path: Path, keep: bool) 
         process = subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=tmp_path)
         until(lambda: len(server.objects("/api/v1/namespaces/eidos/pods")) == 2)
         process.send_signal(signal.SIGINT)
-        _, err = process.communicate(timeout=30)
+        _, err = process.communicate(timeout=AMPLE_S)
         assert process.returncode == 130, err
         assert b"Traceback" not in err
         assert bool(left(server)) == keep
@@ -204,8 +220,8 @@ def test_a_cluster_that_goes_away_costs_those_that_had_not_answered(program: lis
 
         spoiler = threading.Thread(target=spoil)
         spoiler.start()
-        done, summary = run(program, server, tmp_path, "--only", "os", "--parallel", "2", "--timeout", "8s")
-        spoiler.join(10)
+        done, summary = run(program, server, tmp_path, "--only", "os.release", "--parallel", "2", "--timeout", "20s")
+        spoiler.join(AMPLE_S)
         assert done.status == 3, done.err
         assert summary["nodes"]["answered"] == 1
         assert {each["node"]: each["reason"] for each in summary["unanswered"]} == {"gpu-02": "Unreachable", "gpu-03": "Unreachable"}
@@ -312,7 +328,7 @@ def test_two_runs_at_once_do_not_meet(program: list[str], tmp_path: Path) -> Non
         for thread in threads:
             thread.start()
         for thread in threads:
-            thread.join(60)
+            thread.join(2 * AMPLE_S)
         assert [(done.status, done.out.partition("\n")[0], done.err) for done in results] == [(0, "2 of 2 equal", "")] * 2
         assert len(kubelet.ran) == 4
         assert left(server) == []
@@ -325,7 +341,7 @@ def killed(program: list[str], server: ApiServer, folder: Path, node: str) -> st
     process = subprocess.Popen([*program, *arguments], env=env, stderr=subprocess.PIPE, cwd=folder)
     until(lambda: bool(server.objects("/api/v1/namespaces/eidos/pods")))
     process.kill()
-    process.communicate(timeout=30)
+    process.communicate(timeout=AMPLE_S)
     (number,) = {tree["metadata"]["labels"][RUN] for tree in server.objects("/api/v1/namespaces/eidos/serviceaccounts")}
     return str(number)
 
@@ -542,11 +558,11 @@ def test_an_interrupt_leaves_no_document(program: list[str], tmp_path: Path) -> 
         process = subprocess.Popen([*program, "-o", str(tmp_path / "out")], env=env, stderr=subprocess.PIPE, cwd=tmp_path)
         until(lambda: len(kubelet.ran) == 3)
         process.send_signal(signal.SIGTERM)
-        _, err = process.communicate(timeout=30)
+        _, err = process.communicate(timeout=AMPLE_S)
         assert process.returncode == 143, err
         assert b"out holds 0 of 3 snapshots and no summary" in err
         for thread in kubelet._threads:
-            thread.join(30)
+            thread.join(AMPLE_S)
         assert left(server) == documents(server) == []
 
 
@@ -577,7 +593,7 @@ def test_an_interrupt_before_the_first_job_leaves_no_folder(program: list[str], 
         process = subprocess.Popen([*program, "-o", str(tmp_path / "out")], env=env, stderr=subprocess.PIPE, cwd=tmp_path)
         until(lambda: any(each.resource == "pods" for each in server.requests))
         process.send_signal(signal.SIGTERM)
-        _, err = process.communicate(timeout=30)
+        _, err = process.communicate(timeout=AMPLE_S)
         assert process.returncode == 143, err
         assert not (tmp_path / "out").exists()
 
@@ -591,7 +607,7 @@ def test_an_interrupt_while_it_cleans_up_comes_after(program: list[str], tmp_pat
         process = subprocess.Popen(command, env=env, stderr=subprocess.PIPE, cwd=tmp_path)
         until(lambda: any(each.method == "DELETE" and each.path.startswith("/apis/rbac") for each in server.requests))
         process.send_signal(signal.SIGINT)
-        _, err = process.communicate(timeout=30)
+        _, err = process.communicate(timeout=AMPLE_S)
         assert process.returncode == 130, err
         assert left(server) == documents(server) == []
 

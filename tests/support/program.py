@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import NamedTuple
 from unittest import mock
 
+from tests.support.waiting import AMPLE_S
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import pytest
@@ -58,7 +60,7 @@ def eidos(
         stderr=subprocess.PIPE,
         env=environment(**(env or {})),
         cwd=cwd,
-        timeout=60,
+        timeout=2 * AMPLE_S,
         check=False,
     )
     return Result(done.returncode, (done.stdout or b"").decode(), done.stderr.decode())
