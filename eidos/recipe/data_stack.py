@@ -75,7 +75,7 @@ def part_of_keys(name: str, contents: Mapping[str, bytes]) -> DataPart:
     return DataPart(name, {path(key): content for key, content in contents.items()})
 
 
-def places(parts: Sequence[DataPart], shipped: Iterable[str]) -> list[dict[str, str]]:
+def canonical_paths(parts: Sequence[DataPart], shipped: Iterable[str]) -> list[dict[str, str]]:
     """For each place, the path among all files of each of its own.
 
     Of several places, an overlay that is not shipped has the name of its place.
@@ -85,15 +85,15 @@ def places(parts: Sequence[DataPart], shipped: Iterable[str]) -> list[dict[str, 
     for part in parts:
         label = part.name if "://" in part.name else os.path.basename(os.path.realpath(part.name)) or part.name
         labels.append(label if label not in labels else f"{label}~{labels.count(label) + 1}")
-    found = []
+    listings = []
     for part, label in zip(parts, labels):
         paths = {}
         for name in part.files:
             path = canonical(name)
             is_own = len(parts) > 1 and path.startswith(OVERLAYS) and path not in known
             paths[name] = f"{OVERLAYS}{label}/{path[len(OVERLAYS) :]}" if is_own else path
-        found.append(paths)
-    return found
+        listings.append(paths)
+    return listings
 
 
 def lay_over(trees: dict[str, object], path: str, tree: object) -> None:
@@ -115,7 +115,7 @@ def _joined(below: dict[str, Any], above: dict[str, Any], id: str) -> dict[str, 
 def stack(shipped: Mapping[str, object], parts: Sequence[DataPart]) -> tuple[dict[str, object], dict[str, int]]:
     """All trees by path, and for each file of a place its position, from 1 on. Raises InvalidData for a syntax error."""
     trees, ranks = dict(shipped), {}
-    for number, (part, paths) in enumerate(zip(parts, places(parts, shipped)), 1):
+    for number, (part, paths) in enumerate(zip(parts, canonical_paths(parts, shipped)), 1):
         for name, content in part.files.items():
             lay_over(trees, paths[name], formats.from_text(content, part.shown(name), LIMIT))
             ranks[paths[name]] = number

@@ -75,14 +75,14 @@ class Value(Record):
 class Removal(Record):
     """What a layer takes out of those below it, and why: a reading (type, subtype, key), or all limits (``constraints``, path)."""
 
-    place: tuple[str, ...]
+    target: tuple[str, ...]
     why: str = ""
     source: str = ""
 
     @property
     def path(self) -> str:
         """The path of the line that it removes."""
-        return ".".join(self.place)
+        return ".".join(self.target)
 
 
 class Choice(Record):

@@ -69,17 +69,17 @@ def find_lines(recipe: Recipe, path: str) -> tuple[str, ...]:
 
     Raises NotFound, with the nearest path, when there is none. The recipe has its history.
     """
-    history, wanted = recipe.history, path.strip()
-    exact = [line for line in (wanted, f"constraints.{wanted}") if line in history]
-    below = [line for line in history if line.startswith((f"{wanted}.", f"constraints.{wanted}."))]
-    ending = [line for line in history if wanted and line.endswith((f".{wanted}", f"/{wanted}", f".{wanted}.version"))]
+    history, requested = recipe.history, path.strip()
+    exact = [line for line in (requested, f"constraints.{requested}") if line in history]
+    below = [line for line in history if line.startswith((f"{requested}.", f"constraints.{requested}."))]
+    ending = [line for line in history if requested and line.endswith((f".{requested}", f"/{requested}", f".{requested}.version"))]
     matches = exact or below or ending
     if not matches:
         from eidos.errors import NotFound
         from eidos.wording import did_you_mean
 
-        hint = did_you_mean(wanted, history, "run 'eidos recipe --explain -t table' with the same flags for all paths")
-        raise NotFound(f"the recipe has nothing at {wanted!r}", hint)
+        hint = did_you_mean(requested, history, "run 'eidos recipe --explain -t table' with the same flags for all paths")
+        raise NotFound(f"the recipe has nothing at {requested!r}", hint)
     return tuple(matches)
 
 

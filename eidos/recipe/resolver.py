@@ -105,7 +105,7 @@ def _owners(path: str, steps: Mapping[str, tuple[Step, ...]]) -> str:
 def _readings(layers: tuple[Layer, ...]) -> tuple[Measurement, ...]:
     grouped: dict[str, dict[str, dict[str, Value]]] = {}
     for layer in layers:
-        for kind, name, key in (removal.place for removal in layer.removals if len(removal.place) == 3):
+        for kind, name, key in (removal.target for removal in layer.removals if len(removal.target) == 3):
             grouped.get(kind, {}).get(name, {}).pop(key, None)
         for value in layer.values:
             grouped.setdefault(value.type, {}).setdefault(value.subtype, {})[value.key] = value
@@ -127,7 +127,7 @@ def _constraints(layers: tuple[Layer, ...]) -> tuple[Constraint, ...]:
     merged: dict[str, Constraint] = {}
     owners: dict[str, list[str]] = {}
     for layer in layers:
-        for _, path in (removal.place for removal in layer.removals if len(removal.place) == 2):
+        for _, path in (removal.target for removal in layer.removals if len(removal.target) == 2):
             merged.pop(path, None)
         for new in layer.constraints:
             old = merged.get(new.name)

@@ -139,10 +139,12 @@ def packed_store(parts: RecipeParts, digest: str) -> Store:
 
     sources: Mapping[str, Source] = LazyMapping(index["sources"], source)
 
-    def layer(name: str, place: Any, *, base: bool = False) -> Callable[[], Layer]:
-        return lambda: read_layer(parts.read(place), name, sources, base=base)
+    def layer(name: str, location: Any, *, base: bool = False) -> Callable[[], Layer]:
+        return lambda: read_layer(parts.read(location), name, sources, base=base)
 
-    heads = (LayerHead(name, fields, tuple(map(tuple, releases)), layer(name, place)) for name, fields, releases, place in index["layers"])
+    heads = (
+        LayerHead(name, fields, tuple(map(tuple, releases)), layer(name, location)) for name, fields, releases, location in index["layers"]
+    )
     tables = files["rules.yaml"]["map"]
     rules: Mapping[str, object] = LazyMapping(tables, lambda table: parts.read(tables[table]))
 
@@ -189,7 +191,7 @@ def stack_store(parts: Sequence[DataPart]) -> Store:
 
 
 def check_trees(parts: Sequence[DataPart] = ()) -> dict[str, object]:
-    """The trees that checks are read from: the shipped ones and, over them, those of each place that can be read at all."""
+    """The trees that checks are read from: the shipped ones and, over them, those of each location that can be read at all."""
     from eidos.recipe.data_folder import LIMIT, canonical
 
     trees = _check_trees(resources.load_recipes())
@@ -222,7 +224,7 @@ def _digest(below: str, files: Mapping[str, bytes]) -> str:
 
 
 def in_order(heads: Iterable[LayerHead]) -> Overlays:
-    """Fewer fields first, then longer lists, then the position of its place, ties by name; within one file the position in it decides.
+    """Fewer fields first, then longer lists, then the order of data folders, ties by name; within one file the position in it decides.
 
     A machine counts for what it implies, too.
     """

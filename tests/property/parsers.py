@@ -156,12 +156,12 @@ def _requests(pieces: int) -> Callable[[bytes], object]:
     def parse(data: bytes) -> object:
         parser = request_parser.RequestParser(request_head.HeadCache(), 1 << 20)
         size = max(1, len(data) // pieces)
-        found = []
+        requests = []
         for start in range(0, len(data), size):
             parser.receive(data[start : start + size])
             while (request := parser.next_request()) is not None:
-                found.append(request)
-        return found
+                requests.append(request)
+        return requests
 
     return parse
 
@@ -175,10 +175,10 @@ def _messages(data: bytes) -> object:
     parser = message.MessageParser()
     header = message.encode_message(message.Message(message.SIGNAL, 1, 0, path="/a", interface="a.b", member="c"))
     parser.feed(header * (len(data) // len(header)) + data[:20])
-    found = []
+    messages = []
     while (one := parser.next_message()) is not None:
-        found.append(one)
-    return found
+        messages.append(one)
+    return messages
 
 
 def _greeting(data: bytes) -> object:

@@ -26,7 +26,7 @@ readings = st.dictionaries(
 
 @pytest.mark.filterwarnings("ignore:Possible:FutureWarning")  # of re, about [[ and -- in a set
 @given(st.text(PATTERN_CHARACTERS, max_size=12), st.text("ab01.-\n", max_size=8))
-def test_a_pattern_is_found_where_re_finds_it(pattern: str, text: str) -> None:
+def test_a_pattern_matches_where_re_does(pattern: str, text: str) -> None:
     try:
         parsed = parse_pattern(pattern)
     except InvalidPattern:

@@ -105,15 +105,15 @@ def test_nothing_handed_out_reaches_the_store(trees: dict[str, Any], query: Quer
 @given(files(), queries)
 def test_each_reading_is_what_the_last_layer_in_order_says(trees: dict[str, Any], query: Query) -> None:
     """The rule, written down once more: fewer fields first, ties by file, then by position; the last one stands, or removes it."""
-    found: list[tuple[int, str, int, dict[str, Any]]] = [(-1, "", 0, trees["base.yaml"])]
+    matching: list[tuple[int, str, int, dict[str, Any]]] = [(-1, "", 0, trees["base.yaml"])]
     for path, tree in trees.items():
         if path.startswith("overlays/"):
             for i, layer in enumerate(tree if isinstance(tree, list) else [tree]):
                 key = Query(**layer["key"])
                 if query.matches(key):
-                    found.append((len(key.fields()), path, i, layer))
+                    matching.append((len(key.fields()), path, i, layer))
     expected: dict[str, object] = {}
-    for *_, layer in sorted(found, key=lambda item: item[:3]):
+    for *_, layer in sorted(matching, key=lambda item: item[:3]):
         for measurement in layer["measurements"]:
             kind = {"os": "OS", "k8s": "K8s"}[measurement["type"].lower()]
             for subtype in measurement["subtypes"]:

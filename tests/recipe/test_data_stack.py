@@ -12,7 +12,7 @@ import eidos
 from eidos.errors import InvalidInput
 from eidos.model.query import Query
 from eidos.recipe import lint as lint_package
-from eidos.recipe.data_stack import DataPart, lay_over, part_of_keys, places
+from eidos.recipe.data_stack import DataPart, canonical_paths, lay_over, part_of_keys
 from eidos.recipe.lint import changes_shipped_recipes, lint_stack
 from eidos.recipe.resolver import resolve
 from eidos.recipe.store import open_store, shipped_store, stack_store
@@ -44,7 +44,7 @@ def test_places_stack_in_order_and_the_history_names_them() -> None:
     assert swap(site("5", "overlays/z.yaml"), site("6", "overlays/a.yaml"))[-1] == ("overlays/6/a.yaml", "6")
 
 
-def test_a_place_wins_over_shipped_layers_that_are_as_specific() -> None:
+def test_a_data_folder_wins_over_shipped_layers_that_are_as_specific() -> None:
     name = "K8s.image.gpu-operator"
     shipped = eidos.make_recipe({"service": "eks"}, explain=True).history[name][-1]
     pin = {"type": "K8s", "subtypes": [{"subtype": "image", "data": {"gpu-operator": "v1.2.3"}}]}
@@ -55,7 +55,7 @@ def test_a_place_wins_over_shipped_layers_that_are_as_specific() -> None:
     assert shipped.value != "v1.2.3"
 
 
-def test_a_file_takes_the_place_of_the_shipped_one_of_its_name() -> None:
+def test_a_file_replaces_the_shipped_one_of_its_name() -> None:
     name = next(head.name for head in shipped_store().overlays.heads if "[" not in head.name)
     replaced = stack_store([DataPart("a", {name: b"key: {gpu: h100}\n"}), site("5")])
     assert [head.name for head in replaced.overlays.heads].count(name) == 1
@@ -91,7 +91,7 @@ def test_what_is_no_list_of_entries_is_left_for_its_reader_to_report(above: obje
 def test_places_of_one_name_are_distinguished() -> None:
     files = {"overlays/x.yaml": b"", "base.yaml": b""}
     parts = [DataPart("/a/site", files), DataPart("/b/site", files), DataPart("cm://ns/site", files)]
-    assert [part["overlays/x.yaml"] for part in places(parts, ["base.yaml"])] == [
+    assert [part["overlays/x.yaml"] for part in canonical_paths(parts, ["base.yaml"])] == [
         "overlays/site/x.yaml",
         "overlays/site~2/x.yaml",
         "overlays/cm://ns/site/x.yaml",
@@ -166,10 +166,10 @@ def test_a_sites_pins_are_tested_by_lint() -> None:
         "overlays/fine.yaml": pin("eks", kueue=shipped_store().charts["kueue"].version),
     }
     issues = lint_stack([DataPart("site", files)])
-    found = {name: [f"{issue.location} {issue.message}" for issue in issues if name in issue.location] for name in files}
+    messages = {name: [f"{issue.location} {issue.message}" for issue in issues if name in issue.location] for name in files}
     for name, words in (("old", "gpu-operator"), ("form", "'99.x'"), ("name", "unknown component 'gpu-operatr'"), ("word", SWAP)):
-        assert [text for text in found[f"overlays/{name}.yaml"] if words in text], (name, issues)
-    assert found["overlays/fine.yaml"] == []
+        assert [text for text in messages[f"overlays/{name}.yaml"] if words in text], (name, issues)
+    assert messages["overlays/fine.yaml"] == []
 
 
 def test_lint_of_overlays_tries_what_they_take_part_in_and_no_more() -> None:
@@ -223,7 +223,7 @@ def test_lint_of_what_is_new_finds_what_lint_of_all_does(monkeypatch: pytest.Mon
         "overlays/one.yaml": b"key: {gpu: h100}\ncomponents: [{id: mine, values: {c: 1}}, {id: gpu-operator, version: v25.10.1}]",
         "overlays/two.yaml": b"key: {service: eks}\nmeasurements: [{type: GPU, subtypes: [{subtype: smi, data: {driver: 470.1}}]}]",
     }
-    found = lint_stack([DataPart("mine", files)])
+    issues = lint_stack([DataPart("mine", files)])
     monkeypatch.setattr(lint_package, "changes_shipped_recipes", lambda parts, below: True)
-    assert found == lint_stack([DataPart("mine", files)])
-    assert len({issue.rule for issue in found}) > 4, found
+    assert issues == lint_stack([DataPart("mine", files)])
+    assert len({issue.rule for issue in issues}) > 4, issues

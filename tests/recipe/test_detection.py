@@ -397,7 +397,7 @@ def gpu_warnings(detection: Detection) -> list[str]:
         ((A100,), "a100", []),
     ],
 )
-def test_a_node_with_several_models_is_for_the_most_common_one_in_any_order(models: tuple[str, ...], gpu: str, words: list[str]) -> None:
+def test_a_node_with_several_models_is_for_the_majority_in_any_order(models: tuple[str, ...], gpu: str, words: list[str]) -> None:
     answers = {(answer.query.gpu, *answer.warnings) for answer in (gpus(*order) for order in itertools.permutations(models))}
     assert len(answers) == 1
     detection = gpus(*models)
@@ -435,7 +435,7 @@ def test_a_virtual_gpu_is_no_complete_one(model: str) -> None:
     assert repr(model) in warning and "virtual GPU (vGPU)" in warning and warning.endswith("gpu stays unset")
 
 
-def test_the_driver_knows_a_virtual_gpu_whatever_its_name() -> None:
+def test_the_driver_reports_a_virtual_gpu_whatever_its_name() -> None:
     modes = {"None": "l40s", "Pass-Through": "l40s", "Host VGPU": "l40s", "VGPU": ""}
     for mode, gpu in modes.items():
         facts = snapshot(GPU_smi={"gpu.model": L40S}, **{"GPU_gpu-0": {"model": L40S, "virtualization-mode": mode}})

@@ -108,7 +108,7 @@ def test_a_component_that_another_one_needs_counts_too() -> None:
     assert names(data, gpu="h200") == []
 
 
-def test_lint_knows_a_key_with_an_unknown_component_and_one_that_changes_its_own_release() -> None:
+def test_lint_reports_a_key_with_an_unknown_component_and_one_that_changes_its_own_release() -> None:
     others = {name: TREES[name] for name in ("base.yaml", "catalog.yaml", "components.yaml", "machines.yaml", "rules.yaml")}
     overlays = {
         "overlays/a.yaml": layer({"gpu": "h100", "gpu-operater": ">= 26"}),

@@ -106,17 +106,17 @@ def test_what_ends_within_90_days_is_reported(query: dict[str, str], today: str,
     ],
 )
 def test_what_a_node_runs_is_judged_too(facts: dict[str, str], sentences: list[str]) -> None:
-    found = warnings_of({"service": "self-managed"}, **facts)
+    warnings = warnings_of({"service": "self-managed"}, **facts)
     expected = [
         sentence.replace(" has had no fixes", ", which has had no fixes") if "the node" in sentence else sentence for sentence in sentences
     ]
-    assert found[: len(expected)] == expected
-    assert len(found) == len(expected) or "Kubernetes" in found[-1]
+    assert warnings[: len(expected)] == expected
+    assert len(warnings) == len(expected) or "Kubernetes" in warnings[-1]
 
 
 def test_an_old_kubernetes_is_upgraded_one_minor_release_at_a_time() -> None:
-    found = warnings_of({"service": "self-managed", "gpu": "gb200"}, K8s__server__version="v1.32.4")
-    assert found[-1] == "Kubernetes v1.32.4 cannot be upgraded to 1.34 at once: upgrade to 1.33 first (minor releases are not skipped)"
+    warnings = warnings_of({"service": "self-managed", "gpu": "gb200"}, K8s__server__version="v1.32.4")
+    assert warnings[-1] == "Kubernetes v1.32.4 cannot be upgraded to 1.34 at once: upgrade to 1.33 first (minor releases are not skipped)"
 
 
 VERSIONS = st.sampled_from(["1", "2", "3", "4", "5"])
@@ -200,9 +200,9 @@ SMALL = {path: tree for path, tree in shipped_trees().items() if not path.starts
 )
 def test_lint_checks_the_tables(table: str, row: dict[str, Any], rule: str, location: str, hint: str | None) -> None:
     rules: Any = SMALL["rules.yaml"]
-    place = f"rules.yaml: {location.format(len(rules[table]))}"
+    path = f"rules.yaml: {location.format(len(rules[table]))}"
     issues = table_issues(shipped_store(), read_rules({**rules, table: [*rules[table], row]}, "rules.yaml"))
-    (issue,) = [issue for issue in issues if issue.location == place]
+    (issue,) = [issue for issue in issues if issue.location == path]
     assert (issue.severity, issue.rule) == (ERROR, rule) and (hint is None or issue.hint == hint)
 
 

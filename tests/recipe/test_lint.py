@@ -227,12 +227,12 @@ def test_a_release_that_does_not_support_the_recommended_kubernetes_is_reported(
         readings = {**readings, "K8s.image.network-operator": "v26.4.0"}
     versions = {"network-operator": "26.4.0"} if where == "component" else {"network-operator": ""}
     issues = errors_in(layer(key, readings=readings, components=versions), charts=charts)
-    places = {
+    locations = {
         "component": "overlays/a.yaml: components.network-operator",
         "image": "overlays/a.yaml: K8s.image.network-operator",
         "chart": "components.yaml: components.network-operator",
     }
-    assert rules_of(issues) == [(ERROR, "unsupported", places[where])]
+    assert rules_of(issues) == [(ERROR, "unsupported", locations[where])]
     assert "1.31" in issues[0].message
 
 
@@ -244,8 +244,8 @@ def test_the_release_that_does_support_it_is_no_fault() -> None:
 def test_a_release_that_ends_before_the_recipe_does_is_a_warning_and_an_error_where_a_key_names_the_version() -> None:
     charts = [chart("network-operator", "26.1.2")]
     tree = layer({"gpu": "h100"}, components={"network-operator": "26.1.2"})
-    found = {(issue.severity, issue.rule, issue.message.partition(" (for")[2]) for issue in issues_in(tree, charts=charts)}
-    assert found == {(WARNING, "unsupported", " k8s=1.36, gpu=h100)")}  # of the issues at one place, the first
+    reported = {(issue.severity, issue.rule, issue.message.partition(" (for")[2]) for issue in issues_in(tree, charts=charts)}
+    assert reported == {(WARNING, "unsupported", " k8s=1.36, gpu=h100)")}  # of the issues at one place, the first
     limits = layer({"gpu": "h100"}, constraints={"K8s.server.version": "<= 1.35", "OS.release.VERSION_ID": "in (22.04, 24.04)"})
     assert issues_in(tree, limits, charts=charts) == []
     for key in ({"k8s": ">= 1.36"}, {"k8s": "> 1.35"}, {"k8s": "1.36"}, {"k8s": ">= 1.34"}):
@@ -510,8 +510,8 @@ def test_a_value_set_two_ways_by_two_layers_is_reported() -> None:
     ],
 )
 def test_a_driver_goes_with_its_cuda_and_its_image(readings: dict[str, str], rules: list[str]) -> None:
-    found = [issue.rule for issue in issues_in(layer({"gpu": "h100"}, readings=readings))]
-    assert [rule for rule in found if rule != "ended"] == rules
+    reported = [issue.rule for issue in issues_in(layer({"gpu": "h100"}, readings=readings))]
+    assert [rule for rule in reported if rule != "ended"] == rules
 
 
 def test_releases_that_do_not_work_together_are_reported_across_layers() -> None:
@@ -596,7 +596,7 @@ def test_a_component_that_is_taken_out_and_still_needed_is_reported() -> None:
         ({"intent": [{"name": "a"}]}, []),
     ],
 )
-def test_a_catalog_that_finds_nothing_or_the_wrong_thing_is_reported(entries: dict[str, Any], rules: list[str]) -> None:
+def test_a_catalog_that_detects_nothing_or_the_wrong_host_is_reported(entries: dict[str, Any], rules: list[str]) -> None:
     assert [issue.rule for issue in issues_in(files={"catalog.yaml": entries})] == rules
 
 
@@ -611,7 +611,7 @@ SLIPS = {
     "overlays/e.yaml": b"key: {}\nkey: {}\n",
 }
 
-SLIPS_FOUND = {
+SLIP_ISSUES = {
     ("never-matches", "overlays/a.yaml: key.gpu"),
     ("version", "overlays/b.yaml"),
     ("form", "overlays/c.yaml[0]"),
@@ -622,7 +622,7 @@ SLIPS_FOUND = {
 
 
 def test_one_slip_does_not_hide_the_others() -> None:
-    assert {(issue.rule, issue.location) for issue in lint_files(SLIPS, "data")} >= SLIPS_FOUND
+    assert {(issue.rule, issue.location) for issue in lint_files(SLIPS, "data")} >= SLIP_ISSUES
 
 
 @pytest.mark.slow
@@ -637,7 +637,7 @@ def test_one_slip_in_a_file_that_changes_every_recipe_hides_no_other() -> None:
     }
     issues = {(issue.rule, issue.location) for issue in lint_files(texts, "data")}
     more = {("duplicate-key", "data/base.yaml, line 2, column 1"), ("unknown-file", "overlay/e.yaml")}
-    assert issues >= SLIPS_FOUND | more
+    assert issues >= SLIP_ISSUES | more
     assert "unknown-component" not in {rule for rule, _ in issues}, "a file of components that cannot be read names none"
 
 

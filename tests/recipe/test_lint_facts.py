@@ -59,11 +59,11 @@ SYSCTL = "OS.sysctl./proc/sys/"
 @pytest.mark.parametrize("where", ["constraint", "reading"])
 def test_a_misspelt_path_is_an_error_with_the_nearest_name(where: str, path: str, hint: str) -> None:
     issues = issues_in(layer(H100, constraints={path: ">= 1"}) if where == "constraint" else layer(H100, readings={path: "1"}))
-    found = [issue for issue in issues if issue.rule in ("unknown-path", "unknown-sysctl")]
+    reported = [issue for issue in issues if issue.rule in ("unknown-path", "unknown-sysctl")]
     if not hint:  # a folder that another module may add
-        assert found == []
+        assert reported == []
         return
-    (issue,) = found
+    (issue,) = reported
     assert (issue.severity, issue.hint) == (ERROR, hint)
     assert issue.location == f"overlays/a.yaml: {'constraints.' if where == 'constraint' else ''}{path}"
 
@@ -131,16 +131,16 @@ def test_every_name_of_a_recorded_snapshot_is_known(shared: Path) -> None:
         if m["type"] != "K8s" or s["subtype"] != "policy"
     }
     constraints = dict.fromkeys(readings, "!= 0")
-    found = [issue for issue in issues_in(layer(H100, constraints=constraints)) if issue.rule == "unknown-path"]
-    assert [issue.message for issue in found] == []
+    reported = [issue for issue in issues_in(layer(H100, constraints=constraints)) if issue.rule == "unknown-path"]
+    assert [issue.message for issue in reported] == []
 
 
 WORDS = st.text("abcdefgh-_.0123456789", min_size=2, max_size=24)
 
 
 @given(WORDS, st.lists(WORDS, max_size=6), st.integers(0, 30), st.sampled_from(["swap", "drop", "add", "change"]))
-def test_one_slip_is_found_and_nothing_else_is(word: str, others: list[str], place: int, kind: str) -> None:
-    at = place % len(word)
+def test_one_slip_and_nothing_else_is_reported(word: str, others: list[str], position: int, kind: str) -> None:
+    at = position % len(word)
     slips = {
         "swap": word[:at] + word[at + 1 : at + 2] + word[at : at + 1] + word[at + 2 :],
         "drop": word[:at] + word[at + 1 :],
@@ -148,9 +148,9 @@ def test_one_slip_is_found_and_nothing_else_is(word: str, others: list[str], pla
         "change": word[:at] + "z" + word[at + 1 :],
     }
     slip = slips[kind]
-    found = misspelt(slip, [word])
+    nearest = misspelt(slip, [word])
     same_letters = [("0" if char.isdigit() else char) for char in slip] == [("0" if char.isdigit() else char) for char in word]
-    assert found == (word if slip == word or not same_letters else None)
+    assert nearest == (word if slip == word or not same_letters else None)
     match = misspelt(word, others)
     assert match is None or match in others
 
@@ -244,10 +244,10 @@ def test_any_value_is_judged(value: Any) -> None:
 
     data = {"/proc/sys/vm/swappiness": value, "/proc/sys/net/ipv4/tcp_rmem": value}
     tree = {"key": H100, "measurements": [{"type": "OS", "subtypes": [{"subtype": "sysctl", "data": data}]}]}
-    found = [issue.location.rpartition("/")[2] for issue in range_issues(read_layer(tree, "x"), RULES)]
+    reported = [issue.location.rpartition("/")[2] for issue in range_issues(read_layer(tree, "x"), RULES)]
     words = str(value).split()
     is_number = len(words) == 1 and words[0].isascii() and words[0].removeprefix("-").isdigit()
-    assert ("swappiness" not in found) == (is_number and 0 <= int(words[0]) <= 200)
+    assert ("swappiness" not in reported) == (is_number and 0 <= int(words[0]) <= 200)
 
 
 RULES = shipped_rules()
@@ -334,9 +334,9 @@ def test_a_value_is_that_of_the_version_that_the_recipe_has() -> None:
 
 def test_a_version_of_which_nothing_is_known_is_a_warning() -> None:
     issues = chart_issues({"driver": {"kernelModulTyp": "open"}}, version="v25.10.1", readings={"K8s.image.gpu-operator": "v25.10.1"})
-    found = [(issue.severity, issue.location, issue.hint) for issue in issues if issue.rule == "unchecked-values"]
-    place = "overlays/x-mine.yaml: components.gpu-operator.version"
-    assert found == [(WARNING, place, "add values/gpu-operator/v25.10.1.keys.yaml")]
+    reported = [(issue.severity, issue.location, issue.hint) for issue in issues if issue.rule == "unchecked-values"]
+    location = "overlays/x-mine.yaml: components.gpu-operator.version"
+    assert reported == [(WARNING, location, "add values/gpu-operator/v25.10.1.keys.yaml")]
 
 
 #: Values of a chart whose keys and words are files of the same folder, and what is wrong with them.
@@ -348,11 +348,11 @@ OWN_CHART_ISSUES = [("components.mine.values.colr", "did you mean color?"), ("co
 
 
 def test_the_keys_of_a_chart_can_be_those_of_the_folder() -> None:
-    found = issues_in(OWN_CHART, charts=[chart("mine")], files=OWN_KEYS)
-    assert [(issue.location.rpartition(": ")[2], issue.hint) for issue in found] == OWN_CHART_ISSUES
+    reported = issues_in(OWN_CHART, charts=[chart("mine")], files=OWN_KEYS)
+    assert [(issue.location.rpartition(": ")[2], issue.hint) for issue in reported] == OWN_CHART_ISSUES
     no_kind = {**OWN_KEYS, "values/mine/1.0.keys.yaml": {"color": "colour"}}
-    found = issues_in(OWN_CHART, charts=[chart("mine")], files=no_kind)
-    assert [(issue.rule, issue.location) for issue in found] == [("form", "values/mine/1.0.keys.yaml")]
+    reported = issues_in(OWN_CHART, charts=[chart("mine")], files=no_kind)
+    assert [(issue.rule, issue.location) for issue in reported] == [("form", "values/mine/1.0.keys.yaml")]
 
 
 @pytest.mark.slow
@@ -362,8 +362,8 @@ def test_the_keys_of_a_chart_are_read_from_the_files_of_the_folder() -> None:
         "overlays/x-mine.yaml": OWN_CHART,
         **OWN_KEYS,
     }
-    found = lint_files({name: yaml.safe_dump(tree).encode() for name, tree in trees.items()}, "data")
-    assert [(issue.location.rpartition(": ")[2], issue.hint) for issue in found] == OWN_CHART_ISSUES
+    reported = lint_files({name: yaml.safe_dump(tree).encode() for name, tree in trees.items()}, "data")
+    assert [(issue.location.rpartition(": ")[2], issue.hint) for issue in reported] == OWN_CHART_ISSUES
 
 
 @pytest.mark.shared
@@ -423,8 +423,8 @@ def test_proprietary_modules_on_a_gpu_that_needs_open_ones_are_an_error(gpu: str
 
 
 def test_two_layers_that_rule_each_other_out_are_both_named_and_the_later_one_is_at_fault() -> None:
-    found = chart_issues({"driver": {"enabled": False}}, {"service": "self-managed", "gpu": "gb200", "os": "ubuntu"})
-    (issue,) = [issue for issue in found if issue.rule == "clash"]
+    reported = chart_issues({"driver": {"enabled": False}}, {"service": "self-managed", "gpu": "gb200", "os": "ubuntu"})
+    (issue,) = [issue for issue in reported if issue.rule == "clash"]
     assert issue.location == "overlays/x-mine.yaml: components.gpu-operator.values.driver.enabled"
     assert "nvidiaDriverRoot is /run/nvidia/driver (overlays/grace-blackwell-nvlink.yaml[0])" in issue.message
 
@@ -435,8 +435,8 @@ def test_proprietary_modules_elsewhere_are_no_fault() -> None:
 
 def test_a_reading_that_turns_the_open_modules_off_is_an_error() -> None:
     readings = {"K8s.config.useOpenKernelModule": False}
-    found = chart_issues({}, {"gpu": "b200", "intent": "inference"}, readings=readings)
-    assert ("clash", "overlays/x-mine.yaml: K8s.config.useOpenKernelModule") in {(issue.rule, issue.location) for issue in found}
+    reported = chart_issues({}, {"gpu": "b200", "intent": "inference"}, readings=readings)
+    assert ("clash", "overlays/x-mine.yaml: K8s.config.useOpenKernelModule") in {(issue.rule, issue.location) for issue in reported}
 
 
 @pytest.mark.parametrize(
@@ -455,8 +455,8 @@ def test_the_driver_root_of_dra_is_where_the_driver_is(operator: dict[str, Any],
     tree = layer({"service": "self-managed", "gpu": "gb200"})
     choices = {"gpu-operator": operator, "nvidia-dra-driver-gpu": {"nvidiaDriverRoot": root}}
     tree["components"] = {id: {"values": values, "why": "Why.", "source": "doc"} for id, values in choices.items()}
-    found = [issue for issue in lint_trees({**carried(), "overlays/x-mine.yaml": tree}) if issue.rule == "clash"]
-    assert {issue.location for issue in found} == (
+    reported = [issue for issue in lint_trees({**carried(), "overlays/x-mine.yaml": tree}) if issue.rule == "clash"]
+    assert {issue.location for issue in reported} == (
         set() if fine else {"overlays/x-mine.yaml: components.nvidia-dra-driver-gpu.values.nvidiaDriverRoot"}
     )
 

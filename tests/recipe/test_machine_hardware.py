@@ -103,7 +103,7 @@ def test_two_snapshots_of_an_idle_host_are_equal(dgx: Path, root: str) -> None:
     assert states[0] == states[1]
 
 
-def test_the_program_that_came_before_reads_what_it_knows(dgx: Path) -> None:
+def test_the_go_program_reads_the_subtypes_of_its_own(dgx: Path) -> None:
     """Its types are these four, its readings are scalars below ``data``, and it takes the subtypes that it knows by name."""
     tree = yaml.safe_load(to_yaml(take(str(dgx)).to_tree()))
     assert {measurement["type"] for measurement in tree["measurements"]} <= set(TYPES.values()) == {"K8s", "SystemD", "OS", "GPU"}

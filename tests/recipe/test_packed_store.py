@@ -33,7 +33,7 @@ def fresh() -> tuple[RecipeParts, Store]:
 
 def test_the_parts_make_the_trees() -> None:
     parts, _ = fresh()
-    assert {path: parts.read(place) for path, place in parts.index["files"].items()} == json.loads(json.dumps(TREES))
+    assert {path: parts.read(location) for path, location in parts.index["files"].items()} == json.loads(json.dumps(TREES))
 
 
 def test_the_store_is_that_of_the_checkout() -> None:

@@ -225,14 +225,14 @@ def planted_text(key: str, content: str) -> str:
 
 def merged(components: list[str]) -> list[str]:
     """Parts of one component under one key."""
-    found: dict[str, str] = {}
+    bodies: dict[str, str] = {}
     for part in components:
         head, _, rest = part.partition("\n")
-        if head in found:
-            found[head] += rest.partition("    values:\n")[2]
+        if head in bodies:
+            bodies[head] += rest.partition("    values:\n")[2]
         else:
-            found[head] = rest
-    return [f"{head}\n{rest}" for head, rest in found.items()]
+            bodies[head] = rest
+    return [f"{head}\n{rest}" for head, rest in bodies.items()]
 
 
 def issues_of(text: str, overlays: tuple[str, ...]) -> list[LintIssue]:
@@ -244,7 +244,7 @@ def issues_of(text: str, overlays: tuple[str, ...]) -> list[LintIssue]:
 
 @pytest.mark.exhaustive(sample=8)
 @pytest.mark.parametrize("name", PLANTED)
-def test_each_error_is_found_when_planted(name: str) -> None:
+def test_each_planted_error_is_reported(name: str) -> None:
     key, content, overlays, rules = PLANTED[name]
     text = planted_text(key, content)
     marked = [number for number, line in enumerate(text.splitlines(), 1) if line.endswith("# planted")]
@@ -259,12 +259,12 @@ def test_each_error_is_found_when_planted(name: str) -> None:
 def compare_with_every_recipe(trees: dict[str, Any]) -> int:
     """Check that the recipes that are checked have the issues of all, by rule and location; how many were left out."""
     data = read_trees(trees)
-    found, counts = [], []
+    reported, counts = [], []
     for every in (False, True):
         items = list(combinations(data.store, data.rules, every=every))
         counts.append(len(items))
-        found.append({(issue.severity, issue.rule, issue.location) for issue in merged_issues(data, items)})
-    assert found[0] == found[1]
+        reported.append({(issue.severity, issue.rule, issue.location) for issue in merged_issues(data, items)})
+    assert reported[0] == reported[1]
     return counts[1] - counts[0]
 
 
@@ -278,7 +278,7 @@ def test_recipes_without_anything_new_have_no_other_error(name: str) -> None:
 
 
 @pytest.mark.exhaustive(sample=0)
-def test_all_errors_at_once_are_found_without_the_recipes_that_have_nothing_new() -> None:
+def test_all_errors_at_once_are_reported_without_the_recipes_that_have_nothing_new() -> None:
     planted = {f"overlays/x{i}.yaml": yaml.safe_load(planted_text(row[0], row[1])) for i, row in enumerate(PLANTED.values())}
     assert compare_with_every_recipe({**CARRIED, **planted}) > 1000
 
@@ -293,7 +293,7 @@ def test_a_layer_without_fault_has_no_issue() -> None:
 
 
 @pytest.mark.parametrize("row", shipped_rules().moved, ids=lambda row: row.chart)
-def test_a_chart_that_moved_is_found(row: Any) -> None:
+def test_a_chart_that_moved_is_reported(row: Any) -> None:
     entry = {"id": "mine", "chart": row.chart, "repository": row.repository, "version": "1.0.0", "namespace": "mine"}
     trees: dict[str, Any] = {path: tree for path, tree in CARRIED.items() if not path.startswith(("overlays/", "checks/"))}
     trees["components.yaml"] = {"components": [*trees["components.yaml"]["components"], entry]}

@@ -61,8 +61,8 @@ def test_each_change_has_the_queries_for_which_it_is_so() -> None:
 def test_a_constraint_and_a_new_query_are_named() -> None:
     limit = {"key": {"service": "gke"}, "constraints": [{"name": "K8s.server.version", "value": ">= 1.33"}]}
     smaller = {**CATALOG, "gpu": [{"name": "h100"}]}
-    found = difference(store(catalog=smaller), store(limit))
-    assert found == [
+    changes = difference(store(catalog=smaller), store(limit))
+    assert changes == [
         {"parts": ["constraints"], "queries": ["h100 gke training"]},
         {"is": "new", "queries": ["h200 eks training", "h200 gke training"]},
     ]
@@ -116,8 +116,8 @@ def test_the_command_prints_what_changed_since_a_release() -> None:
 
 def test_queries_in_words_lose_none() -> None:
     names = [name for name, _ in grid(store())]
-    found = []
+    expanded = []
     for line in queries_in_words(names):
         row, _, gpus = line.partition(": ")
-        found += [f"{gpu} {row.replace(' for ', ' ')}" for gpu in gpus.split(", ")]
-    assert sorted(found) == sorted(names)
+        expanded += [f"{gpu} {row.replace(' for ', ' ')}" for gpu in gpus.split(", ")]
+    assert sorted(expanded) == sorted(names)

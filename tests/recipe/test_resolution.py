@@ -145,7 +145,7 @@ def test_no_shipped_layer_loosens_what_another_one_asks_for_but_by_removing_it()
     for query in (query for layer in data.overlays for query in samples(layer.key)):
         merged = {constraint.name: constraint.value for constraint in resolve(query, data, explain=True).constraints}
         layers = (data.base, *data.matching(query))
-        removed = {removal.place[-1]: i for i, applied in enumerate(layers) for removal in applied.removals if len(removal.place) == 2}
+        removed = {removal.target[-1]: i for i, applied in enumerate(layers) for removal in applied.removals if len(removal.target) == 2}
         for i, applied in enumerate(layers):
             for constraint in applied.constraints:
                 if i < removed.get(constraint.name, 0):

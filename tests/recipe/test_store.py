@@ -240,7 +240,7 @@ def test_a_folder_is_laid_over_the_shipped_one_file_by_file(tmp_path: Path) -> N
         ("base: &a [*a]", "line 1"),
     ],
 )
-def test_one_file_that_has_no_such_form_is_refused_with_file_and_path(tmp_path: Path, content: str, message: str) -> None:
+def test_one_file_of_another_form_is_refused_with_file_and_path(tmp_path: Path, content: str, message: str) -> None:
     path = tmp_path / "data.yaml"
     path.write_text(content)
     with pytest.raises(InvalidData, match=message) as caught:

@@ -20,7 +20,7 @@ from eidos.files import resources
 from eidos.model.lint_issue import ERROR, WARNING, LintIssue, deduplicated
 from eidos.recipe.charts import component_ids
 from eidos.recipe.data_folder import LIMIT, canonical, read_file, read_folder
-from eidos.recipe.data_stack import OVERLAYS, DataPart, places
+from eidos.recipe.data_stack import OVERLAYS, DataPart, canonical_paths
 from eidos.recipe.lint.catalog_checks import catalog_issues, component_issues, machine_issues
 from eidos.recipe.lint.combinations import combinations
 from eidos.recipe.lint.component_values import ChartSchemas, value_issues, values_file_issues
@@ -75,7 +75,7 @@ def lint_stack(parts: Sequence[DataPart], today: str = "") -> list[LintIssue]:
     data = read_stack(parts, below, today)
     values = [issue for part in parts for issue in values_file_issues(part.files, data.store.charts)]
     issues = _all(data, [*syntax_issues, *values], today=today, own=not changes_shipped_recipes(parts, below))
-    paths = places(parts, below)
+    paths = canonical_paths(parts, below)
     texts = {paths[number][name]: content for number, part in enumerate(parts) for name, content in part.files.items()}
 
     def load_text(name: str) -> str | None:

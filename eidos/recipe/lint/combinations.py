@@ -166,8 +166,8 @@ def combinations(store: Store, rules: LintRules, own: bool = False, every: bool 
         except InvalidData:
             continue  # components that are unknown or depend on one another in a circle: catalog_checks reports them
         else:
-            for seen, part in parts:
-                seen.add(part)
+            for checked_parts, part in parts:
+                checked_parts.add(part)
             names = [(layer.name, layer.key.machine) for layer in layers]
             for name, layer in zip(names, layers):
                 if name not in steps:
@@ -293,8 +293,8 @@ class CheckedTopics:
         for layer in layers:
             bits |= self._bits[_name(layer)]
         words = {field: self._word(field, getattr(query, field)) for field in (*NAMES, *VERSIONS)}
-        parts = ((seen, (bits & members, *[words[field] for field in fields])) for members, fields, seen in self._topics)
-        return [(seen, part) for seen, part in parts if part not in seen]
+        parts = ((checked_parts, (bits & members, *[words[field] for field in fields])) for members, fields, checked_parts in self._topics)
+        return [(checked_parts, part) for checked_parts, part in parts if part not in checked_parts]
 
     def _word(self, field: str, word: str) -> object:
         """The same for all words that no rule tells from one another."""

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 def cross_check(merged: MergedRecipe, rules: LintRules, charts: Mapping[str, Chart], today: str = "") -> Iterator[LintIssue]:
     """Issues of one recipe; ``today`` (2026-11-29) decides what has ended, by default the date of the rules."""
     yield from _constraints(merged)
-    yield from _two_places(merged, charts)
+    yield from _stated_twice(merged, charts)
     yield from _operands(merged, charts)
     yield from _removed(merged, rules)
     yield from _pairs(merged, rules)
@@ -53,7 +53,7 @@ def _constraints(merged: MergedRecipe) -> Iterator[LintIssue]:
             yield LintIssue(ERROR, "breaks-constraint", merged.location(constraint.name), message, hint)
 
 
-def _two_places(merged: MergedRecipe, charts: Mapping[str, Chart]) -> Iterator[LintIssue]:
+def _stated_twice(merged: MergedRecipe, charts: Mapping[str, Chart]) -> Iterator[LintIssue]:
     """Facts that a component states too, and differently: the issue is that of the layer applied later."""
     for item in disagreements(merged.recipe, charts):
         if item.left.startswith("components."):

@@ -19,7 +19,7 @@ from eidos.model.tree_reader import TreeReader
 from eidos.recipe.catalog import Catalog, Machine, read_catalog
 from eidos.recipe.charts import read_charts
 from eidos.recipe.data_folder import ENDINGS, FILES, LIMIT, PLAN_FILES, is_recipe
-from eidos.recipe.data_stack import lay_over, places
+from eidos.recipe.data_stack import canonical_paths, lay_over
 from eidos.recipe.layer import read_layer, read_shared_sources
 from eidos.recipe.lazy_parts import loaded
 from eidos.recipe.lint.layer_content import date_issues, latest_date
@@ -164,7 +164,7 @@ def read_stack(parts: Sequence[DataPart], below: Mapping[str, object], today: st
     """As :func:`read_trees`, of places laid over the trees ``below``, in order."""
     files = RecipeFiles(today)
     files.trees.update(below)
-    for number, (part, paths) in enumerate(zip(parts, places(parts, below)), 1):
+    for number, (part, paths) in enumerate(zip(parts, canonical_paths(parts, below)), 1):
         for name in sorted(part.files):
             if name.endswith(ENDINGS):
                 files.text(part.files[name], paths[name], part.shown(name) if part.name else name)

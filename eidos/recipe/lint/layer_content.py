@@ -106,7 +106,7 @@ def _reasons(layer: Layer) -> Iterator[LintIssue]:
             yield LintIssue(WARNING, "no-reason", location, message, "add a reason under 'context'")
     for removal in layer.removals:
         if not removal.why.strip():
-            hint = "add 'why'" if removal.place[0] == "constraints" else "add a reason under 'context'"
+            hint = "add 'why'" if removal.target[0] == "constraints" else "add a reason under 'context'"
             yield LintIssue(WARNING, "no-reason", f"{layer.name}: {removal.path}", "no reason given for what it removes", hint)
     for constraint in layer.constraints:
         if not constraint.why.strip():
