@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 _FOLDER = "templates/report/"
 
 #: Columns of a matrix; more nodes are shown by class only.
-MOST_COLUMNS = 128
+COLUMN_LIMIT = 128
 
 _TITLES = {FAIL: "Wrong", UNKNOWN: "Could not be judged", WAIVED: "Waived", PASS: "Passed", NOT_APPLICABLE: "Not applicable"}
 _LETTERS = {CRITICAL: "C", ERROR: "E", WARNING: "W", INFO: "i", UNKNOWN: "?", WAIVED: "~", PASS: "·", NOT_APPLICABLE: ""}
@@ -189,7 +189,7 @@ class _Page:
             for item in classes
         )
         matrix = self._matrix(classes, False)
-        if len(classes) < len(self._reports) <= MOST_COLUMNS:
+        if len(classes) < len(self._reports) <= COLUMN_LIMIT:
             matrix = Html(f"{matrix}\n{self._matrix(classes, True)}")
         return Html(f"{self._fill('fleet', classes=self._each('class', rows), matrix=matrix)}\n")
 
@@ -200,7 +200,7 @@ class _Page:
 
     def _matrix(self, classes: Sequence[EqualNodes], is_by_node: bool) -> Html:
         """Findings by class, or by node, the nodes of one class side by side."""
-        shown = classes[:MOST_COLUMNS]
+        shown = classes[:COLUMN_LIMIT]
         columns = [(item, name) for item in shown for name in (item.nodes if is_by_node else (count_of(len(item.nodes), "node"),))]
         starts = [not number or columns[number - 1][0] is not item for number, (item, _) in enumerate(columns)]
         first = [Html(' class="first"') if start else "" for start in starts]

@@ -37,9 +37,9 @@ if TYPE_CHECKING:
 
 NAME = "comparisons.yaml"
 
-EQUAL, AT_LEAST, AT_MOST, ONE_OF = "equal", "at-least", "at-most", "one-of"
+EQUAL, MINIMUM, MAXIMUM, ONE_OF = "equal", "at-least", "at-most", "one-of"
 PRESENT, ABSENT, CONTAINS, RANGE, IGNORE = "present", "absent", "contains", "range", "ignore"
-WAYS = (EQUAL, AT_LEAST, AT_MOST, ONE_OF, PRESENT, ABSENT, CONTAINS, RANGE, IGNORE)
+WAYS = (EQUAL, MINIMUM, MAXIMUM, ONE_OF, PRESENT, ABSENT, CONTAINS, RANGE, IGNORE)
 
 #: What a value is: ``number`` also has the suffixes of the kernel (memparse: K, M, G), ``switch`` its words for on and off.
 AUTOMATIC, NUMBER, VERSION, SWITCH, TEXT = "", "number", "version", "switch", "text"
@@ -88,13 +88,13 @@ class ComparisonRule(Record):
         if way == RANGE:
             return len(left) == 2 and len(right) == 1 and left[0] <= right[0] <= left[1]
         if isinstance(left, tuple) and isinstance(right, tuple):  # versions
-            return right[: len(left)] >= left if way == AT_LEAST else right[: len(left)] <= left
-        return len(left) == len(right) and all(b >= a if way == AT_LEAST else b <= a for a, b in zip(left, right))
+            return right[: len(left)] >= left if way == MINIMUM else right[: len(left)] <= left
+        return len(left) == len(right) and all(b >= a if way == MINIMUM else b <= a for a, b in zip(left, right))
 
     def describe(self, expected: str) -> str:
         """What is expected, as an expression."""
         shown = expected.replace("\t", " ")
-        signs = {AT_LEAST: ">= {}", AT_MOST: "<= {}", ONE_OF: "one of {}", PRESENT: "present", ABSENT: "absent", CONTAINS: "a list with {}"}
+        signs = {MINIMUM: ">= {}", MAXIMUM: "<= {}", ONE_OF: "one of {}", PRESENT: "present", ABSENT: "absent", CONTAINS: "a list with {}"}
         return signs.get(self.way, "{}").format(shown)
 
     def _is_equal(self, expected: str, actual: str) -> bool:

@@ -62,7 +62,7 @@ class TreeComparison:
         self._judge = judge
         #: Part, address, kind, why, old value, new value.
         self.leaves: list[tuple[Part, Address, str, str, Any, Any]] = []
-        self._in_place: list[dict[str, Any]] = []
+        self._updated: list[dict[str, Any]] = []
         self._appended: list[dict[str, Any]] = []
         self._removed: list[Pointer] = []
 
@@ -87,13 +87,13 @@ class TreeComparison:
             kind, why = self._judge(part, address, old, new)
             self._note(part, address, kind, why, old, new)
             if kind == CHANGED:
-                self._in_place.append({"op": "replace", "path": json_pointer(pointer), "value": new})
+                self._updated.append({"op": "replace", "path": json_pointer(pointer), "value": new})
 
     def patch(self) -> list[dict[str, Any]]:
         """The operations: nothing that moves an item of a list comes before what names one by its number."""
         # From the end of each list to its begin, inner lists first: the numbers of those that follow stay valid.
         removed = sorted(self._removed, key=_removal_order, reverse=True)
-        return [*self._in_place, *self._appended, *({"op": "remove", "path": json_pointer(pointer)} for pointer in removed)]
+        return [*self._updated, *self._appended, *({"op": "remove", "path": json_pointer(pointer)} for pointer in removed)]
 
     def _note(self, part: Part, address: Address, kind: str, why: str, old: Any, new: Any) -> None:
         if kind not in (EQUAL, IGNORED):
@@ -113,7 +113,7 @@ class TreeComparison:
             is_partly_unread |= kind == UNREAD
         if differing and old is MISSING:
             operation = {"op": "add", "path": json_pointer(pointer), "value": new}
-            (self._appended if pointer and pointer[-1] == "-" else self._in_place).append(operation)
+            (self._appended if pointer and pointer[-1] == "-" else self._updated).append(operation)
         elif differing:
             self._removed += differing if is_partly_unread else [pointer]
 

@@ -72,7 +72,7 @@ class Pseudonyms:
         except re.error as fault:
             raise root.error(str(fault), name="identifiers") from fault
         self._nodes: dict[str, str] = {}
-        self._most_parts = 0
+        self._maximum_parts = 0
 
     def add_nodes(self, names: Iterable[str]) -> None:
         """Replace these names of nodes in everything that follows."""
@@ -81,7 +81,7 @@ class Pseudonyms:
             for form in (bare, bare.partition(".")[0] if not bare.replace(".", "").isdigit() else bare):
                 if len(form) > 1 and form.lower() not in WORDS and form.lower() not in _NO_NAMES and not form.isdigit():
                     self._nodes[form.lower()] = self.node_name(name)
-        self._most_parts = max((len(_SEPARATOR.split(name)) for name in self._nodes), default=0)
+        self._maximum_parts = max((len(_SEPARATOR.split(name)) for name in self._nodes), default=0)
 
     def node_name(self, name: str) -> str:
         """The pseudonym of a node; its name alone and with its domain are the same node."""
@@ -152,7 +152,7 @@ class Pseudonyms:
         shown: list[str] = []
         at = 0
         while at < len(parts):
-            for end in range(min(len(parts), at + self._most_parts), at, -1):
+            for end in range(min(len(parts), at + self._maximum_parts), at, -1):
                 pseudonym = self._nodes.get("".join(parts[at:end]).lower())
                 if pseudonym:
                     shown.append(pseudonym)

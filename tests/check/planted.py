@@ -621,11 +621,11 @@ def main() -> int:
     missed = 0
     for fault in FAULTS:
         report = report_of(plant(fault))
-        found = failures(report)
-        missed += found != {fault.check}
+        failed = failures(report)
+        missed += failed != {fault.check}
         (finding,) = [finding for finding in report.findings if finding.id == fault.check]
         steps = "; ".join((step.file or step.text) for step in finding.remedy.steps) if finding.remedy else "no remedy"
-        verdict = "found" if found == {fault.check} else f"expected it alone, found {', '.join(sorted(found)) or 'nothing'}"
+        verdict = "found" if failed == {fault.check} else f"expected it alone, found {', '.join(sorted(failed)) or 'nothing'}"
         source = fault.source or finding.source.document
         print(f"{fault.check}\n  {fault.host}: {fault.what}\n  {verdict}: {finding.actual}\n  {steps}\n  {source}")
     counts = f"{len(FAULTS)} faults of {len({fault.check for fault in FAULTS})} checks, {sum(map(is_reported, FAULTS))} reported in public"

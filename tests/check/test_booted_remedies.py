@@ -77,18 +77,18 @@ def check(machine: Machine, *arguments: str) -> dict[str, dict[str, Any]]:
 
 def state(machine: Machine) -> dict[str, object]:
     """The files below /etc and /var/lib, and what units and sysctls are."""
-    found: dict[str, object] = {}
+    state: dict[str, object] = {}
     for top in ("etc", "var/lib/eidos"):
         for folder, folders, names in os.walk(machine.root / top):
             for name in (*folders, *names):
                 path = Path(folder, name)
                 content = os.readlink(path) if path.is_symlink() else path.read_bytes() if path.is_file() else ""
-                found[str(path.relative_to(machine.root))] = (path.lstat().st_mode, content)
+                state[str(path.relative_to(machine.root))] = (path.lstat().st_mode, content)
     for unit in ("containerd", "chrony", "systemd-timesyncd"):
         properties = ("UnitFileState", "ActiveState", "LimitMEMLOCK", "NeedDaemonReload")
-        found[unit] = machine.run("systemctl", "show", unit, *(f"--property={name}" for name in properties))
-    found["sysctls"] = machine.run("sysctl", "net.core.somaxconn", "net.ipv4.tcp_rmem")
-    return found
+        state[unit] = machine.run("systemctl", "show", unit, *(f"--property={name}" for name in properties))
+    state["sysctls"] = machine.run("sysctl", "net.core.somaxconn", "net.ipv4.tcp_rmem")
+    return state
 
 
 @pytest.mark.parametrize(("root", "faults"), [("/", UNITS), ("/tree", SYSCTLS)], ids=["units", "sysctls"])

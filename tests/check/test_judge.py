@@ -146,7 +146,7 @@ def test_the_age_of_a_snapshot_is_judged(now: float, status: str) -> None:
     assert by_id(check_node(snapshot(UBUNTU), options=CheckOptions(now=now)))["snapshot-age"].status == status
 
 
-def test_a_snapshot_of_two_nodes_and_an_incomplete_one_are_found() -> None:
+def test_a_snapshot_of_two_nodes_and_an_incomplete_one_are_findings() -> None:
     node = snapshot({**UBUNTU, "K8s.node": {"source-node": "gpu-08"}}, gpu=Outcome("gpu", "failed", 1.0, "no answer"))
     findings = by_id(check_node(node, options=OPTIONS))
     assert (findings["snapshot-node"].status, findings["snapshot-node"].actual) == ("fail", "gpu-08")
@@ -198,7 +198,7 @@ def test_a_node_that_is_right_has_no_finding() -> None:
 
 
 @pytest.mark.parametrize("id", FIRST_CHECKS)
-def test_a_fault_of_one_gpu_is_found_and_nothing_else(id: str) -> None:
+def test_a_fault_of_one_gpu_is_the_only_finding(id: str) -> None:
     findings = expert(snapshot({**OK_NODE, "GPU.gpu-1": {**GPU, **FIRST_CHECKS[id]}}))
     assert [name for name, finding in findings.items() if finding.status == "fail"] == [id]
     assert findings[id].remedy is not None
@@ -249,7 +249,7 @@ def test_a_driver_ends_with_its_branch(today: str, driver: str, status: str) -> 
         (Outcome("gpu", "ok", 1.0), "pass"),
     ],
 )
-def test_a_gpu_that_was_requested_and_is_not_there_is_found(outcome: Outcome, status: str) -> None:
+def test_a_gpu_that_was_requested_and_is_not_there(outcome: Outcome, status: str) -> None:
     readings = OK_NODE if status == "pass" else UBUNTU
     report = check_node(snapshot(readings, gpu=outcome), query={"gpu": "h100"})
     assert by_id(report)["gpu-not-found"].status == status
@@ -260,22 +260,22 @@ def test_a_gpu_that_was_requested_and_is_not_there_is_found(outcome: Outcome, st
     ("driver", "cuda", "status"), [("580.178.04", "13.0", "pass"), ("580.178.04", "12.8", "fail"), ("580.178.04", "N/A", "unknown")]
 )
 def test_a_version_that_cannot_be_parsed_is_unknown(driver: str, cuda: str, status: str) -> None:
-    found = expert(snapshot({**OK_NODE, "GPU.smi": {**SMI, "driver": driver, "cuda-version": cuda}}))["cuda-not-of-driver"]
-    assert found.status == status
-    assert (status == "unknown") == ("'N/A' is not a version" in str(found.to_tree()))
+    finding = expert(snapshot({**OK_NODE, "GPU.smi": {**SMI, "driver": driver, "cuda-version": cuda}}))["cuda-not-of-driver"]
+    assert finding.status == status
+    assert (status == "unknown") == ("'N/A' is not a version" in str(finding.to_tree()))
 
 
-def test_a_library_that_does_not_fit_and_a_gpu_that_is_missing_are_found() -> None:
+def test_a_library_that_does_not_fit_and_a_gpu_that_is_missing() -> None:
     failed = Outcome("gpu", "failed", 1.0, "NVML: driver/library version mismatch: kernel module 535.161, library 535.183 (/usr/lib/x)")
     findings = expert(snapshot(UBUNTU, gpu=failed))
     assert (findings["driver-library-mismatch"].status, findings["driver-library-mismatch"].severity) == ("fail", "critical")
     assert "535.161" in findings["driver-library-mismatch"].actual
     lost = Outcome("gpu", "partial", 1.0, unreadable={"0000:1b:00.0": "on the PCI bus, not in NVML"})
     assert expert(snapshot(OK_NODE, gpu=lost))["gpu-not-in-driver"].status == "fail"
-    given_away = Outcome(
+    passed_through = Outcome(
         "gpu", "skipped", 1.0, "no NVIDIA driver; 1 NVIDIA device on the PCI bus is passed through to virtual machines (vfio)"
     )
-    assert expert(snapshot(UBUNTU, gpu=given_away))["gpu-not-in-driver"].status == "not-applicable"
+    assert expert(snapshot(UBUNTU, gpu=passed_through))["gpu-not-in-driver"].status == "not-applicable"
 
 
 @pytest.mark.parametrize(

@@ -94,7 +94,7 @@ def test_nothing_passes_or_fails_by_reading_less(name: str, draw: st.DataObject)
 
 @pytest.mark.exhaustive(sample=25)
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: f"{fault.check}: {fault.what}")
-def test_a_planted_fault_is_found_with_its_remedy_and_nothing_else(fault: Fault) -> None:
+def test_a_planted_fault_is_the_only_finding_and_has_its_remedy(fault: Fault) -> None:
     report = report_of(plant(fault))
     assert failures(report) == {fault.check}
     (finding,) = [finding for finding in report.findings if finding.id == fault.check]
@@ -136,7 +136,7 @@ TREES = [
 
 
 @pytest.mark.parametrize(("check", "name", "edit"), TREES, ids=[check for check, _, _ in TREES])
-def test_a_fault_in_the_files_of_a_host_is_found(check: str, name: str, edit: Callable[[Path], None], tmp_path: Path) -> None:
+def test_a_fault_in_the_files_of_a_host_is_a_finding(check: str, name: str, edit: Callable[[Path], None], tmp_path: Path) -> None:
     def failed(root: Path) -> set[str]:
         report = judge(tree_snapshot(root), None, Query(), check_data(), CheckOptions(now=NOW))
         return {finding.id for finding in report.findings if finding.status == FAIL}

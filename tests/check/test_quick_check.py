@@ -56,7 +56,7 @@ def test_a_host_that_is_right_is_ok(name: str) -> None:
 
 @pytest.mark.exhaustive(sample=15)
 @pytest.mark.parametrize("fault", [f for f in FAULTS if f.check in CHECKS], ids=lambda fault: f"{fault.check}: {fault.what}")
-def test_a_planted_fault_is_found_by_less(fault: Fault) -> None:
+def test_less_detects_a_planted_fault(fault: Fault) -> None:
     report = quick_report(quick_part(plant(fault)))
     assert {finding.id for finding in report.findings if finding.status == FAIL} == {fault.check}
     severity = next(finding.severity for finding in report.findings if finding.id == fault.check)

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from eidos.check.html_report import MOST_COLUMNS
+from eidos.check.html_report import COLUMN_LIMIT
 from eidos.check.markdown_report import LIMIT
 from eidos.check.report_formats import FORMATS, render
 from eidos.check.report_groups import group_findings, node_classes
@@ -171,17 +171,17 @@ def test_documents_are_valid_by_the_public_schemas(count: int) -> None:
 
 @settings(phases=[Phase.explicit, Phase.generate], max_examples=30)
 @given(st.lists(reports, min_size=1, max_size=2).map(tuple))
-def test_any_report_has_every_form(given_reports: tuple[CheckReport, ...]) -> None:
+def test_any_report_has_every_form(any_reports: tuple[CheckReport, ...]) -> None:
     for form in FORMATS:
-        render(given_reports, form).encode()
-    ET.fromstring(render(given_reports, "junit").encode())
-    sarif = json.loads(render(given_reports, "sarif"))
-    assert [len(run["results"]) for run in sarif["runs"]] == [len(report.findings) for report in given_reports]
-    for line in render(given_reports, "prometheus").split("\n")[:-1]:
+        render(any_reports, form).encode()
+    ET.fromstring(render(any_reports, "junit").encode())
+    sarif = json.loads(render(any_reports, "sarif"))
+    assert [len(run["results"]) for run in sarif["runs"]] == [len(report.findings) for report in any_reports]
+    for line in render(any_reports, "prometheus").split("\n")[:-1]:
         assert re.fullmatch(r'# .*|\w+(\{(\w+="([^"\\\n]|\\["\\n])*",?)+\})? \d+', line)
-    page = Page(render(given_reports, "html"))
+    page = Page(render(any_reports, "html"))
     assert page.open == []
-    assert sum(tag == "article" for tag, _ in page.tags) == len(group_findings(given_reports))
+    assert sum(tag == "article" for tag, _ in page.tags) == len(group_findings(any_reports))
     assert sum(tag in ("script", "style", "img", "iframe", "link") for tag, _ in page.tags) == 2
     for _, attributes in page.tags:
         assert not any(name.startswith("on") and name != "on" for name in attributes)
@@ -264,6 +264,6 @@ def test_a_page_of_many_nodes_begins_with_classes_of_equal_ones() -> None:
 
 
 def test_more_nodes_than_columns_are_shown_by_class() -> None:
-    page = Page(render(fleet(MOST_COLUMNS + 2), "html"))
+    page = Page(render(fleet(COLUMN_LIMIT + 2), "html"))
     columns = [attributes for tag, attributes in page.tags if tag == "th" and attributes.get("scope") == "col"]
     assert len(columns) == 4 + 2

@@ -80,10 +80,10 @@ def test_any_two_texts_compare(way: str, kind: str, expected: str, actual: str |
 @given(st.integers(0, 2**63), st.integers(0, 2**63))
 def test_more_is_at_least_as_good_and_less_is_not(low: int, high: int) -> None:
     low, high = sorted((low, high))
-    at_least, at_most = ComparisonRule("OS.x.y", "at-least"), ComparisonRule("OS.x.y", "at-most")
-    assert at_least.is_satisfied(str(low), str(high))
-    assert at_most.is_satisfied(str(high), str(low))
-    assert at_least.is_satisfied(str(high), str(low)) == (low == high)
+    minimum, maximum = ComparisonRule("OS.x.y", "at-least"), ComparisonRule("OS.x.y", "at-most")
+    assert minimum.is_satisfied(str(low), str(high))
+    assert maximum.is_satisfied(str(high), str(low))
+    assert minimum.is_satisfied(str(high), str(low)) == (low == high)
 
 
 def test_a_star_stands_for_something() -> None:

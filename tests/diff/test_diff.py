@@ -120,22 +120,22 @@ def test_what_was_read_and_is_gone_is_a_difference() -> None:
 def test_recipes_differ_by_component_constraint_request_and_reading() -> None:
     old, new = make_recipe({"gpu": "h100"}), make_recipe({"gpu": "gb200", "intent": "training"})
     diff = compare(old, new)
-    found = dict(paths(diff))
-    assert found["request.gpu"] == found["constraints.GPU.smi.driver"] == CHANGED
-    assert found["components.nvidia-dra-driver-gpu.version"] == found["request.intent"] == ADDED
+    kinds = dict(paths(diff))
+    assert kinds["request.gpu"] == kinds["constraints.GPU.smi.driver"] == CHANGED
+    assert kinds["components.nvidia-dra-driver-gpu.version"] == kinds["request.intent"] == ADDED
     gone = set(old.rules) - set(new.rules)
-    assert {path for path, kind in found.items() if kind == REMOVED} >= {f"matchedRules.{rule}" for rule in gone}
+    assert {path for path, kind in kinds.items() if kind == REMOVED} >= {f"matchedRules.{rule}" for rule in gone}
     assert gone
-    assert not [path for path in found if path.startswith(("metadata", "explanation"))]
+    assert not [path for path in kinds if path.startswith(("metadata", "explanation"))]
     assert compare(old, replace(make_recipe({"gpu": "h100"}, explain=True), timestamp="2027", rules=tuple(reversed(old.rules)))).is_empty
 
 
 def test_bundles_differ_by_value_where_a_file_is_data_and_by_line_where_it_is_text() -> None:
     old, new = (make_bundle(make_recipe({"gpu": gpu})) for gpu in ("h100", "b200"))
     assert compare(old, old).is_empty
-    found = dict(paths(compare(old, new)))
-    assert found["recipe.yaml: constraints.GPU.smi.driver"] == CHANGED
-    assert not any("checksums.txt" in path or "timestamp" in path for path in found)
+    kinds = dict(paths(compare(old, new)))
+    assert kinds["recipe.yaml: constraints.GPU.smi.driver"] == CHANGED
+    assert not any("checksums.txt" in path or "timestamp" in path for path in kinds)
     plain = Bundle({"a.yaml": b"x: 1\ny: [1]\n", "run.sh": b"one\n", "gone.txt": b"x"}, ())
     other = Bundle({"a.yaml": b"y: [1]  # same\nx: 2\n", "run.sh": b"two\n", "icon.png": b"\xff\0"}, ())
     diff = compare(plain, other)

@@ -39,7 +39,7 @@ HOSTS = Path(__file__).parent.parent / "hosts"
 RUN = "eidos.dgxc.io/run"
 
 #: Where a run may leave something behind.
-PLACES = (
+RUN_COLLECTIONS = (
     "/api/v1/namespaces/eidos/pods",
     "/api/v1/namespaces/eidos/configmaps",
     "/api/v1/namespaces/eidos/serviceaccounts",
@@ -79,7 +79,12 @@ def add_nodes(server: ApiServer, names: list[str], **unready: str) -> None:
 
 def left(server: ApiServer) -> list[str]:
     """What is there of any run."""
-    return [tree["metadata"]["name"] for path in PLACES for tree in server.objects(path) if RUN in (tree["metadata"].get("labels") or {})]
+    return [
+        tree["metadata"]["name"]
+        for path in RUN_COLLECTIONS
+        for tree in server.objects(path)
+        if RUN in (tree["metadata"].get("labels") or {})
+    ]
 
 
 def documents(server: ApiServer) -> list[str]:

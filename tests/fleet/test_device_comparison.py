@@ -82,8 +82,8 @@ def test_twins_are_equal(name: str, is_anonymous: bool, tmp_path: Path) -> None:
     if is_anonymous:
         pseudonyms = shipped_pseudonyms(b"0123456789abcdef")
         one, other = pseudonyms.anonymize(one), pseudonyms.anonymize(other)
-    found = classes(one, other)
-    assert [each.kind for each in found] == ["equal"], found[-1].differences
+    result = classes(one, other)
+    assert [each.kind for each in result] == ["equal"], result[-1].differences
 
 
 @pytest.mark.parametrize(
@@ -108,9 +108,9 @@ def test_a_device_that_differs_is_named(file: str, content: str, path: str, tmp_
     other = make_twin("rhel-9", tmp_path / "twin")
     (other / file).write_text(f"{content}\n")
     first = take(ROOT / "tests/hosts/rhel-9", "gpu-01")
-    found = classes(first, Snapshot(first.timestamp, "1", "gpu-03", first.measurements), take(other, "gpu-02"))
-    assert [each.kind for each in found] == ["equal", "odd"]
-    assert path in {difference.path for difference in found[1].differences}
+    result = classes(first, Snapshot(first.timestamp, "1", "gpu-03", first.measurements), take(other, "gpu-02"))
+    assert [each.kind for each in result] == ["equal", "odd"]
+    assert path in {difference.path for difference in result[1].differences}
 
 
 def test_a_fact_that_is_read_twice_is_one_difference() -> None:

@@ -86,12 +86,12 @@ def test_saved_snapshots_are_compared_and_nothing_is_written(folder: Path, capfd
 def test_findings_come_once_with_their_nodes_worst_first_and_fail_the_run(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
     status, out, _ = fleet(capfd, "--from", "nodes", "--check", "-t", "json")
     tree = json.loads(out)
-    found = {row["id"]: row for row in tree["findings"]}
+    rows = {row["id"]: row for row in tree["findings"]}
     assert status == 4
-    assert found["nouveau-loaded"]["nodes"] == ["gpu-3"]
-    assert (found["nouveau-loaded"]["count"], found["nouveau-loaded"]["status"]) == (1, "fail")
-    assert found["nouveau-loaded"]["remedy"]["steps"]
-    assert "evidence" not in found["nouveau-loaded"]
+    assert rows["nouveau-loaded"]["nodes"] == ["gpu-3"]
+    assert (rows["nouveau-loaded"]["count"], rows["nouveau-loaded"]["status"]) == (1, "fail")
+    assert rows["nouveau-loaded"]["remedy"]["steps"]
+    assert "evidence" not in rows["nouveau-loaded"]
     assert tree["checked"]["nodes"] == 4
     assert [row["status"] for row in tree["findings"]] == sorted((row["status"] for row in tree["findings"]), key=["fail", "unknown"].index)
     table = fleet(capfd, "--from", "nodes", "--check")[1]
@@ -128,8 +128,8 @@ def test_a_recipe_as_the_measure_judges(folder: Path, capfd: pytest.CaptureFixtu
     recipe += "constraints:\n- {name: GPU.smi.driver, value: '>= 590'}\n"
     (folder.parent / "recipe.yaml").write_text(recipe)
     for words in (("--against", "recipe.yaml"), ("--check", "-r", "recipe.yaml"), ("-r", "recipe.yaml")):
-        found = {row["id"]: row for row in json.loads(fleet(capfd, "--from", "nodes", *words, "-t", "json")[1])["findings"]}
-        assert found["GPU.smi.driver"]["count"] == 4
+        rows = {row["id"]: row for row in json.loads(fleet(capfd, "--from", "nodes", *words, "-t", "json")[1])["findings"]}
+        assert rows["GPU.smi.driver"]["count"] == 4
 
 
 @pytest.mark.parametrize(

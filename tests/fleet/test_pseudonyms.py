@@ -210,8 +210,8 @@ def test_no_identity_of_a_captured_host_is_in_the_output(name: str) -> None:
     root = ROOT / "tests" / "hosts" / name
     result = eidos("snapshot", "--root", str(root), "--only", "os", "--anonymous", "--volatile", "--quiet")
     assert result.status == 0, result.err
-    found = [text for text in identifying_texts(name) if text.lower() in result.out.lower().replace(str(root).lower(), "")]
-    assert not found
+    leaked = [text for text in identifying_texts(name) if text.lower() in result.out.lower().replace(str(root).lower(), "")]
+    assert not leaked
 
 
 def test_a_key_file_makes_runs_agree(tmp_path: Path) -> None:
