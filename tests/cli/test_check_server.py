@@ -166,9 +166,10 @@ def test_without_a_report_there_is_no_verdict(run: Run, reply: Reply, status: in
         result = run("-f", "node.json", "--server", server.url, "--timeout", "500ms" if status == 124 else "30s")
     assert result[:2] == (status, "")
     assert words in result[2]
-    (request,) = server.requests
-    assert request.line == "POST /v1/check HTTP/1.1"
-    assert Snapshot.from_tree(json.loads(request.body), "sent").node == "gpu-07"
+    assert len(server.requests) == 1 or status == 124, "a deadline may pass before anything is sent"
+    for request in server.requests:
+        assert request.line == "POST /v1/check HTTP/1.1"
+        assert Snapshot.from_tree(json.loads(request.body), "sent").node == "gpu-07"
 
 
 def test_a_recipe_with_patterns_is_refused(run: Run, url: str, tmp_path: Path) -> None:

@@ -404,7 +404,19 @@ def test_a_second_signal_changes_nothing(mute_bus: Bus, tmp_path: Path) -> None:
     """It came while the first one's exception was on its way, and ended the program with a traceback."""
     location = tmp_path / "out" / "node.yaml"
     location.parent.mkdir()
-    words = ["snapshot", "--only", "systemd,k8s.node", "--root", str(mute_bus), "-o", str(location), "--log-level", "info"]
+    words = [
+        "snapshot",
+        "--only",
+        "systemd,k8s.node",
+        "--root",
+        str(mute_bus),
+        "-o",
+        str(location),
+        "--log-level",
+        "info",
+        "--timeout",
+        "10m",
+    ]
     for pause in (0.0, 0.0, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02):
         with subprocess.Popen([*PROGRAM, *words], env=environment(), stderr=subprocess.PIPE, text=True) as process:
             assert process.stderr is not None

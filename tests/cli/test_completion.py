@@ -19,6 +19,7 @@ from eidos.cli.commands import COMMANDS
 from eidos.cli.help import TOPICS
 from eidos.collectors import collector_choices
 from tests.support.program import eidos, environment
+from tests.support.waiting import AMPLE_S
 
 pytestmark = pytest.mark.slow
 
@@ -59,8 +60,8 @@ class Terminal:
         os.write(self.fd, text.encode())
 
     def until(self, expected: str) -> str:
-        """What is shown until ``wanted`` is."""
-        end, output = time.monotonic() + 20, ""
+        """What is shown until ``expected`` is."""
+        end, output = time.monotonic() + AMPLE_S, ""
         while expected not in output:
             left = end - time.monotonic()
             assert left > 0 and select.select([self.fd], [], [], left)[0], f"no {expected!r} in {output!r}"

@@ -99,7 +99,7 @@ def test_a_snapshot_is_one_screen_and_what_was_not_read_comes_first() -> None:
 
 
 def test_all_shows_every_reading() -> None:
-    words = ("snapshot", "--root", str(ROOT / "tests/hosts/ubuntu-22.04"), "--skip", "k8s", "-t", "table")
+    words = ("snapshot", "--root", str(ROOT / "tests/hosts/ubuntu-22.04"), "--skip", "k8s", "-t", "table", "--timeout", "60s")
     short, long = eidos(*words), eidos(*words, "--all")
     assert (short.status, long.status) == (0, 0)
     assert "PRETTY_NAME" not in short.out

@@ -408,7 +408,7 @@ def test_what_the_table_says_is_all_there_is_to_do(what: str, tree: Path) -> Non
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text((path.read_text(encoding="utf-8") if path.exists() else "") + text, encoding="utf-8")
     apply(tree, addition.edit)
-    done = subprocess.run([sys.executable, *addition.command], cwd=tree, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run([sys.executable, *addition.command], cwd=tree, capture_output=True, text=True, timeout=300, check=False)
     assert re.search(addition.prints, done.stdout, re.MULTILINE), done.stdout + done.stderr
 
     first = run_tests(tree, *addition.tests)

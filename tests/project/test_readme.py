@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import os
-import random
 import re
 import shlex
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -26,8 +24,10 @@ from tests.fakes.job_controller import JobController
 from tests.fakes.oci_registry import OciRegistry
 from tests.manifest.test_kubectl import OF_PROJECTS
 from tests.project.documents import DOCUMENTS, all_commands, differing_output, prose_words
+from tests.support.server_process import free_port
 from tests.support.smi_output import smi_output
 from tests.support.tools import find_tools
+from tests.support.waiting import AMPLE_S
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -83,7 +83,7 @@ def remote(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path | str]:
     start = folder / "start"
     start.write_text(f'#!/bin/sh\ncd {home}\nPATH={Path(sys.executable).parent}:$PATH\nexec sh -c "$SSH_ORIGINAL_COMMAND"\n')
     start.chmod(0o755)
-    port = 20000 + os.getpid() % 20000
+    port = free_port()
     config = {
         "ListenAddress": "127.0.0.1",
         "Port": port,
@@ -127,7 +127,7 @@ def remote(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path | str]:
         yield programs
     finally:
         server.terminate()
-        server.wait(10)
+        server.wait(AMPLE_S)
 
 
 @pytest.fixture(scope="module")
@@ -247,12 +247,8 @@ def test_the_odd_node_of_the_readme_is_what_a_fleet_prints(pyz: Path, tmp_path: 
 
 @pytest.fixture
 def port() -> int:
-    """One that is free, for the README's 8080, and not one of those that the kernel gives to whoever asks for any."""
-    for number in random.sample(range(20_000, 30_000), 100):
-        with socket.socket() as sock, contextlib.suppress(OSError):
-            sock.bind(("127.0.0.1", number))
-            return number
-    raise AssertionError("no port is free")
+    """For the README's 8080."""
+    return free_port()
 
 
 @contextlib.contextmanager
@@ -266,7 +262,7 @@ def served(command: str, tree: Path, environ: dict[str, str]) -> Iterator[None]:
         yield
     finally:
         server.terminate()
-        output = server.communicate(timeout=60)[1]
+        output = server.communicate(timeout=AMPLE_S)[1]
     assert server.returncode == 0, output
     assert "Traceback" not in output
 

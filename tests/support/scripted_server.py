@@ -9,6 +9,8 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Union
 
+from tests.support.waiting import AMPLE_S
+
 if TYPE_CHECKING:
     from typing_extensions import Self
 
@@ -69,7 +71,7 @@ def sends_slowly(data: bytes, pause: float = 0.02) -> Reply:
 
 def never_responds(connection: Socket, _: ReceivedRequest) -> None:
     """Send nothing until the client closes."""
-    connection.settimeout(20)
+    connection.settimeout(AMPLE_S)
     connection.recv(1)
 
 
@@ -92,7 +94,7 @@ class ScriptedServer:
                 connection: Socket = self._listener.accept()[0]
             except OSError:
                 return
-            connection.settimeout(20)
+            connection.settimeout(AMPLE_S)
             try:
                 if self._tls:
                     connection = self._tls.wrap_socket(connection, server_side=True)

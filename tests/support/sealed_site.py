@@ -29,7 +29,7 @@ import yaml
 
 from tests.support.helm_cluster import HelmCluster, packed_chart
 from tests.support.program import ROOT
-from tests.support.waiting import until
+from tests.support.waiting import AMPLE_S, until
 
 #: The registry of the site, and where public registries and chart repositories are.
 SITE, REGISTRY_ADDRESS, IMAGES_ADDRESS, CHARTS_ADDRESS = "registry.example.com", "127.0.0.1", "127.0.0.2", "127.0.0.3"
@@ -214,7 +214,7 @@ class _Namespace:
     def stop(self) -> None:
         for process in self._running:
             process.terminate()
-            process.wait(30)
+            process.wait(AMPLE_S)
 
 
 class _ChartHandler(SimpleHTTPRequestHandler):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import os
+import random
 import re
 import signal
 import socket
@@ -125,7 +127,9 @@ def exchange(
 
 
 def free_port() -> int:
-    """A port of 127.0.0.1 on which nobody listens now."""
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
+    """A port of 127.0.0.1 on which nobody listens now, and not one of those that the kernel gives to whoever asks for any."""
+    for number in random.sample(range(20_000, 30_000), 100):
+        with socket.socket() as sock, contextlib.suppress(OSError):
+            sock.bind(("127.0.0.1", number))
+            return number
+    raise AssertionError("no port is free")

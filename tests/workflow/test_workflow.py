@@ -5,12 +5,15 @@ from __future__ import annotations
 import faulthandler
 import os
 import time
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
 
+from eidos import collector_runner
 from eidos.collector_runner import run_collectors
 from eidos.collectors import KERNEL_FILES, SERVICE_FILES, Sources, absent_services, batches, list_collectors, load_collector
 from eidos.errors import EidosError, InvalidInput, NotApplicable, NotFound
@@ -20,9 +23,11 @@ from eidos.model.measurement import ABSENT, SECRET, UNREADABLE, Gap, Outcome, Su
 from eidos.model.snapshot import Snapshot
 from eidos.process.child import Child
 from eidos.workflow import SnapshotOptions, take_snapshot
-from tests.support.waiting import AMPLE_S
+from tests.support.waiting import AMPLE_S, until
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from eidos.collectors import CollectFunction
     from eidos.model.measurement import Part
 
@@ -77,15 +82,41 @@ def mistaken(sources: Sources) -> Iterator[Part]:
 
 
 def take(table: dict[str, CollectFunction], **options: Any) -> Snapshot:
-    fields: dict[str, Any] = {"collectors": tuple(table), "timeout_s": 5.0, **options}
+    fields: dict[str, Any] = {"collectors": tuple(table), "timeout_s": AMPLE_S, **options}
     return take_snapshot(SnapshotOptions(**fields), load_collector=table.__getitem__, environ={})
+
+
+@pytest.fixture
+def deadline_passes(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Lets the deadline pass once the runner has so many ``ends`` of collectors, ``subtypes`` and ``children``, and not before."""
+
+    def passes_after(**events: int) -> None:
+        counts, required = Counter[str](), Counter(events)
+
+        def count(owner: Any, name: str, event: Callable[..., str]) -> None:
+            original = getattr(owner, name)
+
+            def counted(*arguments: Any) -> Any:
+                counts[event(*arguments)] += 1
+                return original(*arguments)
+
+            monkeypatch.setattr(owner, name, counted)
+
+        count(collector_runner._Run, "_add", lambda *_: "ends")
+        count(collector_runner._Report, "add", lambda _, frame: "subtypes" if frame[0] == "subtype" else "others")
+        count(collector_runner, "Child", lambda *_: "children")
+        clock = SimpleNamespace(monotonic=lambda: time.monotonic() + (0 if required - counts else 2 * AMPLE_S), sleep=time.sleep)
+        monkeypatch.setattr(collector_runner, "time", clock)
+        monkeypatch.setattr(collector_runner, "STUCK_S", 0.1)
+
+    return passes_after
 
 
 def outcomes(shot: Snapshot) -> dict[str, Outcome]:
     return {outcome.name: outcome for outcome in shot.collectors}
 
 
-def test_every_kind_of_end_is_in_the_document() -> None:
+def test_every_kind_of_end_is_in_the_document(deadline_passes: Callable[..., None]) -> None:
     table: dict[str, CollectFunction] = {
         "k8s": skipped,
         "systemd": failed,
@@ -95,7 +126,8 @@ def test_every_kind_of_end_is_in_the_document() -> None:
         "os.sysctl": mistaken,
         "gpu": late,
     }
-    shot = take(table, timeout_s=1.5)
+    deadline_passes(ends=6, subtypes=4)
+    shot = take(table)
     by_name = outcomes(shot)
     assert [outcome.name for outcome in shot.collectors] == list(table)
     assert {name: outcome.outcome for name, outcome in by_name.items()} == {
@@ -120,9 +152,10 @@ def test_every_kind_of_end_is_in_the_document() -> None:
     assert [s.name for s in shot.measurements[3].subtypes] == ["late"]
 
 
-def test_all_stuck_is_still_a_document_on_time() -> None:
+def test_all_stuck_is_still_a_document_on_time(deadline_passes: Callable[..., None]) -> None:
+    deadline_passes(children=4 + 5)
     began = time.monotonic()
-    shot = take(dict.fromkeys(ALL, stuck), timeout_s=2.0)
+    shot = take(dict.fromkeys(ALL, stuck))
     assert time.monotonic() - began < AMPLE_S
     assert {outcome.outcome for outcome in shot.collectors} == {"failed"}
     waited = [outcome.name for outcome in shot.collectors if "not started" in (outcome.reason or "")]
@@ -130,17 +163,22 @@ def test_all_stuck_is_still_a_document_on_time() -> None:
     assert not any(name.startswith("os.") for name in waited), "not counting those of files, of which each had its try"
 
 
-def test_a_stuck_collector_holds_up_none_of_its_batch_and_keeps_its_deadline() -> None:
+def test_a_stuck_collector_holds_up_none_of_its_batch_and_keeps_its_deadline(tmp_path: Path, deadline_passes: Callable[..., None]) -> None:
     def slow(sources: Sources) -> Iterator[Part]:
         yield Subtype("slow", {"process": os.getpid(), "first": True})
-        time.sleep(1.5)
+        until((tmp_path / "d").exists)
         yield Subtype("slow", {"process": os.getpid(), "last": True})
 
     def brief(name: str) -> CollectFunction:
-        return lambda sources: iter([Subtype(name, {"process": os.getpid()})])
+        def collect(sources: Sources) -> Iterator[Part]:
+            (tmp_path / name).touch()
+            yield Subtype(name, {"process": os.getpid()})
+
+        return collect
 
     table: dict[str, CollectFunction] = {"os.a": slow, "os.b": brief("b"), "os.c": stuck, "os.d": brief("d")}
-    shot = take(table, timeout_s=4.0)
+    deadline_passes(ends=3)
+    shot = take(table)
     assert {name: outcome.outcome for name, outcome in outcomes(shot).items()} == {
         "os.a": "ok",
         "os.b": "ok",
@@ -148,10 +186,10 @@ def test_a_stuck_collector_holds_up_none_of_its_batch_and_keeps_its_deadline() -
         "os.d": "ok",
     }
     data = {subtype.name: subtype.data for subtype in shot.measurements[0].subtypes}
-    assert data["slow"]["last"]
+    assert data["slow"]["last"], "d did not wait for it"
     assert len({subtype["process"] for subtype in data.values()}) == 3
     assert outcomes(shot)["os.c"].reason == "no answer before the deadline"
-    assert outcomes(shot)["os.c"].milliseconds > max(1000.0, outcomes(shot)["os.d"].milliseconds)
+    assert outcomes(shot)["os.c"].milliseconds > AMPLE_S * 1000 > outcomes(shot)["os.d"].milliseconds
 
 
 @pytest.mark.parametrize("bad", [crashing, mistaken, failed, skipped])
@@ -168,7 +206,7 @@ def test_collectors_that_only_read_files_share_two_children() -> None:
         yield Subtype(f"process-{os.getpid()}", {"pid": os.getpid()})
 
     names = [name for name in list_collectors() if name.startswith("os.")]
-    (measurement,) = take(dict.fromkeys(names, process), timeout_s=60.0).measurements
+    (measurement,) = take(dict.fromkeys(names, process)).measurements
     assert len(measurement.subtypes) <= len(names)
     assert len({subtype.name for subtype in measurement.subtypes}) == 2
     assert sorted(name for batch in batches(list_collectors()) for name in batch) == sorted(list_collectors())
@@ -186,7 +224,7 @@ def test_something_else_can_be_done_while_collectors_run() -> None:
         yield Subtype("waiting", {"heard": os.read(inbound, 1).decode()})
 
     with open(inbound, "rb"), open(outbound, "wb", buffering=0) as pipe:
-        options = SnapshotOptions(collectors=("os.grub",), timeout_s=20.0)
+        options = SnapshotOptions(collectors=("os.grub",), timeout_s=AMPLE_S)
         shot = take_snapshot(options, load_collector=lambda _: waiting, environ={}, meanwhile=lambda: pipe.write(b"y"))
         assert shot.measurements[0].subtypes[0].data == {"heard": "y"}
 
@@ -206,10 +244,11 @@ def test_collectors_of_absent_services_share_the_child_of_those_that_read_files(
     assert all(["gpu"] in batches(names, absent) for absent in (frozenset[str](), frozenset(("systemd",))))
 
 
-def test_an_absent_service_that_turns_up_holds_nothing_up(tmp_path: Path) -> None:
+def test_an_absent_service_that_turns_up_holds_nothing_up(tmp_path: Path, deadline_passes: Callable[..., None]) -> None:
     """A driver that is loaded in between: as slow as it may be, its collector is abandoned like any other."""
     table: dict[str, CollectFunction] = {"gpu": stuck, "os.a": fine, "os.b": crashing, "systemd": late}
-    sources = Sources(Host(str(tmp_path)), deadline=time.monotonic() + 1.5)
+    deadline_passes(ends=2, subtypes=3)
+    sources = Sources(Host(str(tmp_path)), deadline=time.monotonic() + AMPLE_S)
     results = run_collectors(tuple(table), sources, table.__getitem__, False, [], frozenset(("gpu", "systemd")))
     assert {name: result[0].outcome for name, result in results.items()} == {
         "gpu": "failed",
@@ -236,19 +275,20 @@ def test_each_collector_may_send_as_much_as_a_child() -> None:
     def large(name: str) -> CollectFunction:
         return lambda sources: iter([Subtype(name, {"x": "y" * (40 << 20)})])
 
-    shot = take({"os.a": large("a"), "os.b": large("b")}, timeout_s=60.0)
+    shot = take({"os.a": large("a"), "os.b": large("b")})
     assert [outcome.outcome for outcome in shot.collectors] == ["ok", "ok"]
 
 
-def test_the_name_is_known_although_a_collector_is_stuck(tmp_path: Path) -> None:
+def test_the_name_is_known_although_a_collector_is_stuck(tmp_path: Path, deadline_passes: Callable[..., None]) -> None:
     (tmp_path / "etc").mkdir()
     (tmp_path / "etc" / "hostname").write_text("gpu-07\n")
-    shot = take({"gpu": stuck, "os.grub": fine}, root=str(tmp_path), timeout_s=0.5)
+    deadline_passes(ends=1)
+    shot = take({"gpu": stuck, "os.grub": fine}, root=str(tmp_path))
     assert outcomes(shot)["gpu"].outcome == "failed"
     assert shot.node == "gpu-07"
 
 
-def test_what_cannot_be_started_waits_for_a_process_to_end(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_cannot_be_started_waits_for_a_process_to_end(monkeypatch: pytest.MonkeyPatch, deadline_passes: Callable[..., None]) -> None:
     """A container's limit on processes (pids.max): what a fork raises then is EAGAIN."""
     fork, running = os.fork, set[int]()
 
@@ -269,10 +309,12 @@ def test_what_cannot_be_started_waits_for_a_process_to_end(monkeypatch: pytest.M
 
     monkeypatch.setattr(Child, "reap", reaped)
     table: dict[str, CollectFunction] = {**dict.fromkeys(ALL, fine), "gpu": stuck}
-    shot = take(table, timeout_s=4.0)
+    deadline_passes(ends=len(ALL) - 1)
+    shot = take(table)
     assert {name: outcome.outcome for name, outcome in outcomes(shot).items()} == dict.fromkeys(ALL, "ok") | {"gpu": "failed"}
+    monkeypatch.undo()
     monkeypatch.setattr(os, "fork", lambda: os.close(-1))
-    shot = take(table, timeout_s=4.0)
+    shot = take(table)
     assert {outcome.reason for outcome in shot.collectors} == {"cannot start a process: bad file descriptor"}
 
 
@@ -359,19 +401,23 @@ def test_node_name_comes_from_kubernetes_first_then_from_the_host(tmp_path: Path
     assert find_node_name(Host("/"), {}) in {os.uname().nodename, Path("/etc/hostname").read_text().strip()}
 
 
-def test_nothing_of_a_snapshot_is_left_running() -> None:
+def test_nothing_of_a_snapshot_is_left_running(deadline_passes: Callable[..., None]) -> None:
     """Every process that a snapshot began has ended or been killed when it returns."""
 
     def pid(sources: Sources) -> Iterator[Part]:
         yield Subtype("pid", {"pid": os.getpid()})
         time.sleep(3600)
 
-    shot = take({"gpu": pid, "systemd": pid}, timeout_s=0.5)
+    deadline_passes(subtypes=2)
+    shot = take({"gpu": pid, "systemd": pid})
     pids = [int(s.data["pid"]) for m in shot.measurements for s in m.subtypes]
     assert len(pids) == 2
-    for _ in range(200):
-        states = [Path(f"/proc/{number}/stat") for number in pids]
-        if all(not path.exists() or path.read_text().rpartition(")")[2].split()[0] == "Z" for path in states):
-            return
-        time.sleep(0.01)
-    pytest.fail(f"still running: {pids}")
+
+    def is_gone(number: int) -> bool:
+        try:
+            return Path(f"/proc/{number}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+        except OSError:
+            return True
+
+    for number in pids:
+        until(is_gone, number)
