@@ -100,13 +100,13 @@ class _RegistryConnections(ConnectionPool):
         return "check that the registry is running, and the port"
 
     def tls_hint(self) -> str:
-        return "use --plain-http if this registry has no TLS, or --client-cert if it requires a certificate"
+        return "use --plain-http or EIDOS_PLAIN_HTTP=true if this registry has no TLS, --client-cert or EIDOS_CLIENT_CERT if it requires a certificate"
 
     def name_hint(self) -> str:
         return "use the name in the registry's certificate"
 
     def authority_hint(self) -> str:
-        return "use --ca-file FILE with the certificate of its authority"
+        return "name a file with the certificate of its authority with --ca-file or EIDOS_CA_FILE"
 
 
 class RegistryClient:
@@ -243,7 +243,7 @@ class RegistryClient:
             return RegistryError(f"{subject}: access denied: status {status}{words}", hint, status)
         advice = "raise the limit of the registry, or of the proxy before it, for the size of a request" if status == 413 else None
         if status == 400 and self.settings.plain_http and b"HTTPS" in response.body:  # as Go's and nginx's servers say it
-            advice = "remove --plain-http: this registry has TLS"
+            advice = "remove --plain-http, or EIDOS_PLAIN_HTTP: this registry has TLS"
         return _failure(f"{subject}: the registry failed: status {status}{words}", status, response.headers, advice)
 
     def close(self) -> None:

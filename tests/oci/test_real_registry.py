@@ -171,7 +171,7 @@ def test_a_login_and_a_certificate_are_required(secure: Registry, bundle: Path, 
 
 def test_a_registry_in_clear_is_named_as_one(plain: Registry, bundle: Path) -> None:
     done = eidos("push", str(bundle), plain.at("gpu/bundle:v1"))
-    assert (done.status, "hint: use --plain-http if this registry has no TLS" in done.err) == (1, True), done.err
+    assert (done.status, "hint: use --plain-http or EIDOS_PLAIN_HTTP=true if this registry has no TLS" in done.err) == (1, True), done.err
 
 
 def test_skopeo_copies_what_we_pushed(plain: Registry, bundle: Path, tmp_path: Path) -> None:
