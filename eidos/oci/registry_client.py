@@ -100,7 +100,8 @@ class _RegistryConnections(ConnectionPool):
         return "check that the registry is running, and the port"
 
     def tls_hint(self) -> str:
-        return "use --plain-http or EIDOS_PLAIN_HTTP=true if this registry has no TLS, --client-cert or EIDOS_CLIENT_CERT if it requires a certificate"
+        certificate = "--client-cert or EIDOS_CLIENT_CERT if it requires a certificate"
+        return f"use --plain-http or EIDOS_PLAIN_HTTP=true if this registry has no TLS, {certificate}"
 
     def name_hint(self) -> str:
         return "use the name in the registry's certificate"

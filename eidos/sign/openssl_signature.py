@@ -61,7 +61,7 @@ def sign_with_cosign(key_path: str, data: bytes, deadline: float, passphrase_fil
     with private_folder({"data": data}) as folder:
         command = ("cosign", "sign-blob", "--yes", "--key", key_path, "--tlog-upload=false")
         result = run_tool((*command, f"{folder}/data"), deadline, environ=environ)
-        if result.status and b"signing-config" in result.errors:  # from version 3 on
+        if result.status and any(flag in result.errors for flag in (b"signing-config", b"new-bundle-format")):  # version 3.0, and 3.1
             more = ("--use-signing-config=false", "--new-bundle-format=false")
             result = run_tool((*command, *more, f"{folder}/data"), deadline, environ=environ)
     if result.status:

@@ -188,15 +188,25 @@ test "$COSIGN_PASSWORD" = "{passphrase}" || {{ echo "Error: decrypt: encrypted: 
 case "$1" in
 public-key) cat {public} ;;
 sign-blob)
-    case "$*" in *--use-signing-config=false*) ;; *) test -z "$NEWER" || {{ echo "Error: needs a signing-config" >&2; exit 1; }} ;; esac
+    case "$*" in
+    *--use-signing-config=false*--new-bundle-format=false*) ;;
+    *) test -z "$ERROR" || {{ echo "Error: $ERROR" >&2; exit 1; }} ;;
+    esac
     for file; do :; done
     openssl dgst -sha256 -sign {private} -passin pass:'{passphrase}' "$file" | base64 -w 0 ;;
 esac
 """
 
 
-@pytest.mark.parametrize("newer", ["", "1"])
-def test_a_key_of_cosign_is_used_by_cosign(archive: Path, keys: Keys, signer: Signer, tmp_path: Path, newer: str) -> None:
+COSIGN_ERRORS = {  # of `cosign sign-blob --key KEY --tlog-upload=false FILE` alone
+    "2": "",
+    "3.0": "--tlog-upload=false is not supported with --signing-config or --use-signing-config.",
+    "3.1": "must specify --bundle with --new-bundle-format",
+}
+
+
+@pytest.mark.parametrize("version", COSIGN_ERRORS)
+def test_a_key_of_cosign_is_used_by_cosign(archive: Path, keys: Keys, signer: Signer, tmp_path: Path, version: str) -> None:
     """A stand-in with the flags that cosign 2 and 3 take; its key is one of openssl's."""
     program, key = tmp_path / "bin" / "cosign", tmp_path / "cosign.key"
     program.parent.mkdir()
@@ -206,7 +216,7 @@ def test_a_key_of_cosign_is_used_by_cosign(archive: Path, keys: Keys, signer: Si
     path = f"{program.parent}:{os.environ['PATH']}"
     done = signer.eidos("sign", str(archive), "--key", str(key), PATH=path)
     assert (done.status == 1 and "COSIGN_PASSWORD" in done.err) or "--passphrase-file" in done.err
-    done = signer.eidos("sign", str(archive), "--key", str(key), PATH=path, COSIGN_PASSWORD=PASSPHRASE, NEWER=newer)
+    done = signer.eidos("sign", str(archive), "--key", str(key), PATH=path, COSIGN_PASSWORD=PASSPHRASE, ERROR=COSIGN_ERRORS[version])
     assert (done.status, done.err) == (0, "")
     assert signer.verify(archive, "--key", keys["EC"].public).status == 0
 
