@@ -62,7 +62,7 @@ class Term(Record):
         if text is None:
             return is_negative
         if operator.endswith(MATCHES):
-            return parse_pattern(self.operands[0]).is_found_in(text) != is_negative
+            return parse_pattern(self.operands[0]).occurs_in(text) != is_negative
         key = _key(text)
         if operator[0] in "<>" and (key is None or _key(self.operands[0]) is None):
             return None  # a word has no place among numbers

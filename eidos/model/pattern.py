@@ -5,7 +5,7 @@ Knows the syntax and how it is matched; must not know what is searched. The synt
 no look-around and no reference to a group. All states are followed at once (Thompson 1968), so nothing is tried twice and there is no
 backtracking; ``re`` would take 10 ms to import besides.
 
->>> parse_pattern("^5[78]0[.]").is_found_in("580.82.07"), parse_pattern("(a+)+$").is_found_in("a" * 1000 + "b")
+>>> parse_pattern("^5[78]0[.]").occurs_in("580.82.07"), parse_pattern("(a+)+$").occurs_in("a" * 1000 + "b")
 (True, False)
 """
 
@@ -57,7 +57,7 @@ class Pattern:
         self.text = text
         self._steps = steps
 
-    def is_found_in(self, text: str) -> bool:
+    def occurs_in(self, text: str) -> bool:
         """Whether it matches anywhere in ``text``, of which the first :data:`TEXT_LIMIT` characters are searched."""
         text = text[:TEXT_LIMIT]
         steps = self._steps

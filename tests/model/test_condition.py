@@ -103,6 +103,6 @@ def test_what_aicr_writes_in_constraints_is_understood(value: str) -> None:
     assert expression.holds(operand) is (not value.startswith("!="))
 
 
-def test_a_pattern_is_found_in_linear_time() -> None:
+def test_a_pattern_is_searched_for_in_linear_time() -> None:
     condition = parse_condition("OS.kmod.a matches /(a*)*b/")
     assert condition.evaluate(DictLookup({"OS.kmod.a": "a" * 5_000})).value is False

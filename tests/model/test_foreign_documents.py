@@ -89,7 +89,7 @@ def test_a_count_of_no_gpu_where_nvidia_smi_failed_is_no_reading() -> None:
     assert [(outcome.name, outcome.reason) for outcome in shot.collectors] == [("gpu", "nvidia-smi failed or was not found")]
 
 
-def test_a_fault_in_it_has_its_place() -> None:
+def test_a_fault_in_it_is_reported_with_its_path() -> None:
     broken = snapshot(measurements=[*MEASUREMENTS[3:], {"type": "OS", "subtypes": [{"subtype": "kmod", "data": {"x": []}}]}])
     with pytest.raises(InvalidData, match=r"^aicr\.yaml: measurements\[2\]\.subtypes\[0\]\.data\.x: expected a scalar, found a list$"):
         Snapshot.from_tree(broken, "aicr.yaml")
@@ -181,7 +181,7 @@ TREES = st.recursive(SCALARS, lambda inner: st.lists(inner, max_size=3) | st.dic
         optional={"metadata": TREES, "measurements": TREES | st.just(MEASUREMENTS), "criteria": TREES, "spec": TREES},
     )
 )
-def test_any_document_with_such_a_header_is_read_or_refused(tree: dict[str, Any]) -> None:
+def test_any_document_with_its_header_is_read_or_refused(tree: dict[str, Any]) -> None:
     for read in (Snapshot.from_tree, Recipe.from_tree):
         with suppress(InvalidData):
             read(tree, "x")

@@ -96,7 +96,7 @@ def test_the_document() -> None:
     assert text == dedent(DOCUMENT)
 
 
-def test_the_order_of_what_is_given_changes_nothing() -> None:
+def test_the_order_of_measurements_changes_nothing() -> None:
     shuffled = Snapshot(
         SNAPSHOT.timestamp,
         SNAPSHOT.version,

@@ -101,7 +101,7 @@ GROWTHS: dict[str, tuple[Callable[[int], int], str | None]] = {
 #: How much longer the first runs take than the others. Three runs of the small text come first, then one of each in turn.
 @pytest.mark.parametrize("slowness", [[], [30], [30, 30], [1, 30, 30, 30], [1, 1, 1, 30, 30, 30, 30, 30]])
 @pytest.mark.parametrize("growth", GROWTHS)
-def test_growth_with_the_square_is_found_on_a_loaded_machine(growth: str, slowness: list[int]) -> None:
+def test_growth_with_the_square_is_detected_on_a_loaded_machine(growth: str, slowness: list[int]) -> None:
     steps, expected = GROWTHS[growth]
     work = Work(steps, slowness)
     assert re.match(expected or "None", str(excessive_growth(work.parse, Shape("", "ab", ""), thorough=True, clock=work.clock)))

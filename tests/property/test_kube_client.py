@@ -51,11 +51,11 @@ def assert_documented(fault: EidosError) -> None:
 @given(st.binary(max_size=200) | JSON.map(lambda tree: json.dumps(tree).encode()), st.sampled_from(KINDS), st.booleans())
 def test_a_body_is_an_object_or_a_documented_failure(body: bytes, kind: str, packed: bool) -> None:
     try:
-        found = responses.parse_object(responses.RawBody(gzip.compress(body) if packed else body, packed, kind), "https://example.com")
+        tree = responses.parse_object(responses.RawBody(gzip.compress(body) if packed else body, packed, kind), "https://example.com")
     except KubeError as fault:
         assert_documented(fault)
     else:
-        assert found == json.loads(body)
+        assert tree == json.loads(body)
 
 
 @given(st.binary(max_size=100))
@@ -116,16 +116,16 @@ def test_a_list_has_each_object_once_and_in_order(keys: set[tuple[str, str]], li
     trees = [tree for _, tree in sorted({list_pages.object_key(each): each for each in objects}.items())]
     again = sum(not brings for brings in breaks.values())
     lists = Lists(trees, dict(breaks))
-    found: list[str] = []
+    listed: list[str] = []
     try:
         for page in list_pages.list_pages(lists, "/api/v1/pods", None, None, limit):  # type: ignore[arg-type]  # a client without a server
             assert len(page) <= limit
-            found += map(list_pages.object_key, page)
+            listed += map(list_pages.object_key, page)
     except responses.ResourceExpired:
         assert again > 1
-        assert found == sorted(found)
+        assert listed == sorted(listed)
     else:
-        assert found == [list_pages.object_key(each) for each in trees]
+        assert listed == [list_pages.object_key(each) for each in trees]
 
 
 EVENTS = st.lists(st.tuples(st.sampled_from(["ADDED", "MODIFIED", "DELETED", "BOOKMARK", "LATER"]), NAMES), max_size=12)

@@ -74,7 +74,7 @@ def text(size: int, seed: int, plain: bool) -> bytes:
     return base64.b64encode(random.Random(seed).randbytes(size))[:size]
 
 
-PLACES = [parse_reference("cm://eidos/node"), parse_reference("secret://eidos/node")]
+REFERENCES = [parse_reference("cm://eidos/node"), parse_reference("secret://eidos/node")]
 SIZES = st.sampled_from(
     [
         0,
@@ -92,75 +92,75 @@ SIZES = st.sampled_from(
 TEXTS = st.builds(text, SIZES, st.integers(0, 9), st.booleans())
 
 
-def write(client: KubeClient, place: ObjectReference, data: bytes) -> None:
-    document_store.write_document(client, place, data, form="yaml", component="snapshot")
+def write(client: KubeClient, reference: ObjectReference, data: bytes) -> None:
+    document_store.write_document(client, reference, data, form="yaml", component="snapshot")
 
 
 @settings(max_examples=examples(25))
-@given(st.lists(TEXTS, min_size=1, max_size=4), st.sampled_from(PLACES))
-def test_the_last_document_is_read_and_nothing_else_is_left(written: list[bytes], place: ObjectReference) -> None:
+@given(st.lists(TEXTS, min_size=1, max_size=4), st.sampled_from(REFERENCES))
+def test_the_last_document_is_read_and_nothing_else_is_left(written: list[bytes], reference: ObjectReference) -> None:
     memory, client = new()
     for data in written:
-        write(client, place, data)
-        assert document_store.read_document(client, place) == data
-    stored = StoredObject.get(client, place)
+        write(client, reference, data)
+        assert document_store.read_document(client, reference) == data
+    stored = StoredObject.get(client, reference)
     index = stored.index() if stored else None
-    assert set(memory.held) == {place.path, *(place.part(number).path for number in (index.parts if index else ()))}
+    assert set(memory.held) == {reference.path, *(reference.part(number).path for number in (index.parts if index else ()))}
     before = copy.deepcopy(memory.held)
-    write(client, place, written[-1])
+    write(client, reference, written[-1])
     if not (index and index.parts):
         assert memory.held == before, "the same document is the same object"
-    assert document_store.remove_document(client, place)
+    assert document_store.remove_document(client, reference)
     assert not memory.held
-    assert not document_store.remove_document(client, place)
+    assert not document_store.remove_document(client, reference)
 
 
 @settings(max_examples=examples(25))
-@given(st.none() | TEXTS, TEXTS, TEXTS, st.integers(0, 8), st.sampled_from(PLACES))
+@given(st.none() | TEXTS, TEXTS, TEXTS, st.integers(0, 8), st.sampled_from(REFERENCES))
 def test_a_writer_that_dies_leaves_the_document_before_or_its_own(
-    before: bytes | None, after: bytes, later: bytes, lives: int, place: ObjectReference
+    before: bytes | None, after: bytes, later: bytes, lives: int, reference: ObjectReference
 ) -> None:
     memory, client = new()
     if before is not None:
-        write(client, place, before)
+        write(client, reference, before)
     memory.lives = lives
     try:
-        write(client, place, after)
+        write(client, reference, after)
     except Died:
         pass
     memory.lives = 10**9
-    if before is None and place.path not in memory.held:
+    if before is None and reference.path not in memory.held:
         with pytest.raises(NotFound):
-            document_store.read_document(client, place)
+            document_store.read_document(client, reference)
     else:
-        assert document_store.read_document(client, place) in (before, after)
-    write(client, place, later)
-    assert document_store.read_document(client, place) == later, "what was left stands in nobody's way"
+        assert document_store.read_document(client, reference) in (before, after)
+    write(client, reference, later)
+    assert document_store.read_document(client, reference) == later, "what was left stands in nobody's way"
 
 
 @settings(max_examples=examples(25))
-@given(st.data(), st.sampled_from(PLACES))
-def test_what_is_lost_or_changed_is_seen(data: st.DataObject, place: ObjectReference) -> None:
+@given(st.data(), st.sampled_from(REFERENCES))
+def test_what_is_lost_or_changed_is_detected(data: st.DataObject, reference: ObjectReference) -> None:
     memory, client = new()
     document = text(int(OBJECT_LIMIT * data.draw(st.sampled_from([1.2, 2.0, 3.5]))), 1, plain=False)
-    write(client, place, document)
+    write(client, reference, document)
     other_memory, other = new()
-    write(other, place, text(len(document), 2, plain=False))
-    victim = data.draw(st.sampled_from(sorted(path for path in memory.held if path != place.path) or [place.path]))
-    deed = data.draw(st.sampled_from(["remove", "spoil"] if victim == place.path else ["remove", "replace", "spoil"]))
+    write(other, reference, text(len(document), 2, plain=False))
+    victim = data.draw(st.sampled_from(sorted(path for path in memory.held if path != reference.path) or [reference.path]))
+    deed = data.draw(st.sampled_from(["remove", "spoil"] if victim == reference.path else ["remove", "replace", "spoil"]))
     if deed == "remove":
         del memory.held[victim]
     elif deed == "replace":
         memory.held[victim] = other_memory.held[victim]
     else:
-        field = memory.held[victim]["binaryData" if place.scheme == "cm" else "data"]
+        field = memory.held[victim]["binaryData" if reference.scheme == "cm" else "data"]
         key = next(key for key in field if key.endswith(".gz"))
         raw = bytearray(base64.b64decode(field[key]))
         raw[data.draw(st.integers(0, len(raw) - 1))] ^= 1 << data.draw(st.integers(0, 7))
         field[key] = base64.b64encode(raw).decode()
     try:
         # A bit of the head of a gzip file may be one that nobody reads.
-        assert document_store.read_document(client, place) == document
+        assert document_store.read_document(client, reference) == document
         assert deed == "spoil"
     except (IntegrityError, NotFound):
         pass
@@ -193,42 +193,42 @@ CONTENTS = (
             "binaryData": st.dictionaries(KEYS, CONTENTS, max_size=3) | VALUES,
         },
     ),
-    st.sampled_from(PLACES),
+    st.sampled_from(REFERENCES),
 )
-def test_any_object(tree: dict[str, Any], place: ObjectReference) -> None:
+def test_any_object(tree: dict[str, Any], reference: ObjectReference) -> None:
     """Whatever is there: a document, or the documented failure; and never written over when it is not ours."""
     memory, client = new()
-    memory.held[place.path] = tree
+    memory.held[reference.path] = tree
     try:
-        assert isinstance(document_store.read_document(client, place), bytes)
+        assert isinstance(document_store.read_document(client, reference), bytes)
     except (InvalidData, IntegrityError):
         pass
     try:
-        write(client, place, b"a: 1\n")
+        write(client, reference, b"a: 1\n")
         labels = tree["metadata"]["labels"]
         assert labels["app.kubernetes.io/managed-by"] == "eidos"
     except KubeError:
-        assert memory.held[place.path] == tree
+        assert memory.held[reference.path] == tree
 
 
 @given(st.text(max_size=30) | st.from_regex(r"[a-z0-9./-]{1,30}", fullmatch=True), st.sampled_from(["cm", "secret"]))
-def test_any_place(words: str, scheme: str) -> None:
+def test_any_reference(words: str, scheme: str) -> None:
     try:
-        place = parse_reference(f"{scheme}://{words}")
+        reference = parse_reference(f"{scheme}://{words}")
     except InvalidInput:
         return
-    assert str(place) == f"{scheme}://{words}"
-    assert place.path.count("/") == 6 and place.path.isascii() and "//" not in place.path and ".." not in place.path
+    assert str(reference) == f"{scheme}://{words}"
+    assert reference.path.count("/") == 6 and reference.path.isascii() and "//" not in reference.path and ".." not in reference.path
 
 
 @pytest.mark.slow
 def test_what_is_too_large() -> None:
     memory, client = new()
     with pytest.raises(InvalidInput, match=r"32\.0 MiB, at most 32 MiB"):
-        write(client, PLACES[0], b"x" * (DOCUMENT_LIMIT + 1))
+        write(client, REFERENCES[0], b"x" * (DOCUMENT_LIMIT + 1))
     assert not memory.held
-    write(client, PLACES[0], random.Random(1).randbytes(DOCUMENT_LIMIT))
-    assert document_store.read_document(client, PLACES[0], 10) == random.Random(1).randbytes(DOCUMENT_LIMIT)[:11]
+    write(client, REFERENCES[0], random.Random(1).randbytes(DOCUMENT_LIMIT))
+    assert document_store.read_document(client, REFERENCES[0], 10) == random.Random(1).randbytes(DOCUMENT_LIMIT)[:11]
 
 
 def test_an_index_of_a_bomb() -> None:
@@ -239,6 +239,6 @@ def test_an_index_of_a_bomb() -> None:
     packer = zlib.compressobj(9, zlib.DEFLATED, 31)
     bomb = packer.compress(bytes(DOCUMENT_LIMIT + (1 << 20))) + packer.flush()
     index = DocumentIndex("document.yaml", DOCUMENT_LIMIT, "0" * 64).to_json().decode()
-    memory.held[PLACES[0].path] = {"data": {"index.json": index}, "binaryData": {"document.yaml.gz": base64.b64encode(bomb).decode()}}
+    memory.held[REFERENCES[0].path] = {"data": {"index.json": index}, "binaryData": {"document.yaml.gz": base64.b64encode(bomb).decode()}}
     with pytest.raises(EidosError, match="SHA-256"):
-        document_store.read_document(client, PLACES[0])
+        document_store.read_document(client, REFERENCES[0])

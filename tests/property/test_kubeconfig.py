@@ -27,7 +27,7 @@ PEM = b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"
 
 
 def entries(kind: str, bodies: st.SearchStrategy[dict[str, Any]]) -> st.SearchStrategy[list[dict[str, Any]]]:
-    return st.dictionaries(NAMES, bodies, max_size=3).map(lambda found: [{"name": name, kind: body} for name, body in found.items()])
+    return st.dictionaries(NAMES, bodies, max_size=3).map(lambda entries: [{"name": name, kind: body} for name, body in entries.items()])
 
 
 @st.composite
@@ -61,8 +61,8 @@ def test_of_each_name_the_first_file_wins(files: list[dict[str, Any]], name: str
         with pytest.raises(NotFound):
             merged.resolve_context(name, True, {})
     else:
-        found = merged.resolve_context(name, True, {})
-        assert (found.server, found.user.token, found.namespace) == (server["server"], user["token"], context["namespace"])
+        cluster = merged.resolve_context(name, True, {})
+        assert (cluster.server, cluster.user.token, cluster.namespace) == (server["server"], user["token"], context["namespace"])
 
 
 def look(data: bytes, context: str | None = None) -> Cluster | None:
@@ -145,20 +145,20 @@ def test_any_fields(cluster: dict[str, Any], user: dict[str, Any], plugin: dict[
         "users": [{"name": "u", "user": user}],
         "contexts": [{"name": "c", "context": {"cluster": "k", "user": "u"}}],
     }
-    found = look(json.dumps(tree).encode(), context)
-    if found is not None:
-        assert found.server.startswith(("http://", "https://")) and "?" not in found.server
-        assert found.proxy is None or found.proxy.startswith(("http://", "https://"))
-        if found.server.startswith("http://"):
-            assert found.user == type(found.user)(found.user.name, found.user.source), "nothing secret goes in the clear"
-        shown = repr(found) + repr(found.user)
-        assert not any(secret in shown for secret in (found.user.token, found.user.password) if len(secret) > 3)
+    resolved = look(json.dumps(tree).encode(), context)
+    if resolved is not None:
+        assert resolved.server.startswith(("http://", "https://")) and "?" not in resolved.server
+        assert resolved.proxy is None or resolved.proxy.startswith(("http://", "https://"))
+        if resolved.server.startswith("http://"):
+            assert resolved.user == type(resolved.user)(resolved.user.name, resolved.user.source), "nothing secret goes in the clear"
+        shown = repr(resolved) + repr(resolved.user)
+        assert not any(secret in shown for secret in (resolved.user.token, resolved.user.password) if len(secret) > 3)
 
 
 @given(st.text(max_size=40), st.sampled_from(["localhost", "127.0.0.9", "::1", "192.0.2.7", "a.example.com"]))
 @example("[::1]:x,/8,1/2/3,.,*.,:80,[]", "::1")
 def test_whatever_no_proxy_holds(exceptions: str, host: str) -> None:
-    found = proxy_from_environment("https", host, 443, {"HTTPS_PROXY": "http://p", "NO_PROXY": exceptions})
-    assert found in (None, "http://p")
+    proxy = proxy_from_environment("https", host, 443, {"HTTPS_PROXY": "http://p", "NO_PROXY": exceptions})
+    assert proxy in (None, "http://p")
     if host in ("localhost", "127.0.0.9", "::1"):
-        assert found is None
+        assert proxy is None

@@ -201,7 +201,7 @@ def two_workers(settings: Settings) -> tuple[RateLimiter, RateLimiter]:
     return first, second
 
 
-def test_a_lease_grows_while_there_are_plenty_and_what_is_left_is_given_back() -> None:
+def test_a_lease_grows_while_there_are_plenty_and_the_rest_is_returned() -> None:
     first, second = two_workers(Settings(rate=1e-9, burst=1000, client_rate=0.0))
     assert [first.take("a", 1.0).remaining for _ in range(10)] == list(range(999, 989, -1))
     assert (first.tokens(), second.tokens()) == (990, 985), "1, 2, 4 and 8 were leased"

@@ -164,8 +164,8 @@ class Run:
         }
 
     def __call__(self, *arguments: str, **more: str) -> Result:
-        places = {"BAD": self.folder / "BAD", "RECIPE": self.folder / "recipe.yaml", "SNAPSHOT": self.folder / "node.yaml"}
-        command = [str(places.get(each, each)).replace("=VALUES", f"={self.folder}/VALUES") for each in arguments]
+        paths = {"BAD": self.folder / "BAD", "RECIPE": self.folder / "recipe.yaml", "SNAPSHOT": self.folder / "node.yaml"}
+        command = [str(paths.get(each, each)).replace("=VALUES", f"={self.folder}/VALUES") for each in arguments]
         command = [each.replace("§", self.word) for each in command]
         result = eidos(
             *command,
@@ -262,7 +262,7 @@ def look_at_server(server: Built, run: Run) -> None:
 @pytest.mark.exhaustive(sample=1, group="secrets of the program")
 @pytest.mark.parametrize("secret", SECRETS)
 @pytest.mark.slow
-def test_a_secret_in_every_place_comes_out_of_no_verb(tmp_path: Path, secret: str) -> None:
+def test_a_secret_in_every_input_comes_out_of_no_verb(tmp_path: Path, secret: str) -> None:
     assert find_leaks(tmp_path, secret) == []
 
 

@@ -206,20 +206,20 @@ def test_no_path_that_a_recipe_names_is_withheld() -> None:
 
 def _readings(documents: dict[str, Any]) -> Iterator[tuple[str, list[str]]]:
     """Boot parameter → the values that recipes give it."""
-    found: dict[str, list[str]] = {}
+    values: dict[str, list[str]] = {}
 
     def walk(tree: Any) -> None:
         if isinstance(tree, dict):
             if tree.get("subtype") == "grub":
                 for name, value in tree.get("data", {}).items():
-                    found.setdefault(name, []).append("" if value is None else str(value))
+                    values.setdefault(name, []).append("" if value is None else str(value))
             for key, inner in tree.items():
                 if str(key).startswith("OS.grub."):
-                    found.setdefault(str(key)[len("OS.grub.") :], [])
+                    values.setdefault(str(key)[len("OS.grub.") :], [])
                 walk(inner)
         elif isinstance(tree, list):
             for inner in tree:
                 walk(inner)
 
     walk(documents)
-    yield from found.items()
+    yield from values.items()

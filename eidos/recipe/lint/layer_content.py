@@ -81,7 +81,7 @@ def _texts(layer: Layer, rules: LintRules) -> Iterator[LintIssue]:
         for row in rules.texts:
             pattern, unless = parse_pattern(row.pattern), parse_pattern(row.unless) if row.unless else None
             for text in texts if path_matches(row.path, path) else ():
-                if pattern.is_found_in(text) and not (unless and unless.is_found_in(text)):
+                if pattern.occurs_in(text) and not (unless and unless.occurs_in(text)):
                     yield LintIssue(ERROR, "text", f"{layer.name}: {path}", f"{_short(text)}: {row.why}", row.hint, rules.cite(row.source))
         words = texts[0].replace(",", " ").split() if path.startswith(_BOOT) and texts else []
         for word in dict.fromkeys(word for word in words if words.count(word) > 1 and not path.startswith(f"{_BOOT}hugepages")):
