@@ -33,6 +33,9 @@ _BREAKS = ",;&?#|(){}[]"
 _SEPARATORS = frozenset(_BLANKS + _QUOTES + _BREAKS)
 _ESCAPED = ('\\"', "\\'")
 
+#: What may follow a URL in a sentence.
+_CLOSING = ".,:;)}]"
+
 #: "user:x@y" holds no secret when it begins or ends like this: a digest of an image, an address, an instance of a unit.
 _NOT_USERS = ("mailto", "sip", "acct")
 _UNIT_SUFFIXES = (".service", ".socket", ".mount", ".target", ".slice", ".scope", ".device", ".timer", ".path", ".swap")
@@ -206,16 +209,19 @@ class _Scanner:
         if (word in ("=", ":", "=>") and (label or expected)) or (
             expected in ("label", "flag", "flag-quoted", "scheme") and word.lower() in AUTH_SCHEMES
         ):
-            self.expected = "label"
+            self.expected = "prose" if expected == "scheme" and self._is_prose else "label"
             self._put(word)
-        elif expected == "label" or (expected[:4] == "flag" and not word.startswith("-")) or (expected == "scheme" and len(word) >= 6):
+        elif (
+            expected == "label"
+            or (expected[:4] == "flag" and not word.startswith("-"))
+            or (expected == "scheme" and len(word) >= 6 and not _is_follower(word))
+        ):
             self._put(*_withhold(word))
         elif expected in ("prose", "statement") and "=" not in word and not word.endswith(":"):
-            bare = word.strip(_PUNCTUATION)
-            if bare.lower() in _CONNECTORS:
+            if word.strip(_PUNCTUATION).lower() in _CONNECTORS:
                 self.expected = "statement"
                 self._put(word)
-            elif bare.lower() in _FOLLOWERS or bare.endswith(_ADJECTIVES):
+            elif _is_follower(word):
                 self._start(word)
             else:
                 self._put(*_withhold(word))
@@ -240,9 +246,7 @@ class _Scanner:
         elif word.endswith(":") and is_credential and self._allow(word):
             self.expected = "label"
         elif word.lower() in AUTH_SCHEMES[:2]:
-            self.expected = (
-                "scheme" if word[0].islower() and self._is_prose and word.lower() == "basic" else "label" if word[0].isupper() else "scheme"
-            )
+            self.expected = "label" if word[0].isupper() else "scheme"
         elif is_credential and ":" not in word and "@" not in word and self._allow(word):
             self._after_label = True
             self.expected = "prose" if self._is_prose else ""
@@ -256,6 +260,11 @@ class _Scanner:
     def _put(self, text: str, count: int = 0) -> None:
         self.out.append(text)
         self.count += count
+
+
+def _is_follower(word: str) -> bool:
+    bare = word.strip(_PUNCTUATION)
+    return bare.lower() in _FOLLOWERS or bare.endswith(_ADJECTIVES)
 
 
 def _withhold(value: str) -> tuple[str, int]:
@@ -342,14 +351,15 @@ def redact_urls(text: str) -> tuple[str, int]:
         port = part[:stop].rpartition(":")[2] if ":" in part[:stop] else "0"
         # A port has no letters: what looks like one is a password with an unescaped slash or the like.
         at = part.rfind("@", 0, stop if port.isdigit() or "@" in part[:stop] or port.endswith("]") else end)
-        if at >= 0 and part[:at] != WITHHELD:
+        if at > 0 and part[:at] != WITHHELD:
             part, end, count = f"{WITHHELD}{part[at:]}", end - at + len(WITHHELD), count + 1
         hook = next((start for start in WEBHOOK_PREFIXES if part.startswith(start)), "")
         if hook and part[len(hook) : end] != WITHHELD:
             part, end, count = f"{hook}{WITHHELD}{part[end:]}", len(hook) + len(WITHHELD), count + 1
         query = next((i + 1 for i, c in enumerate(part[:end]) if c in "?#"), end)
         is_anchor = part[query - 1 : query] == "#" and "=" not in part[query:end] and is_wordy(part[query:end])
-        if part[query:end].strip(".,:;)}]") not in ("", WITHHELD) and not is_anchor:
-            part, count = f"{part[:query]}{WITHHELD}{part[end:]}", count + 1
+        secret = part[query:end].rstrip(_CLOSING)  # a sentence goes on: "https://example.com/?id=1: connection refused"
+        if secret.lstrip(_CLOSING) not in ("", WITHHELD) and not is_anchor:
+            part, count = f"{part[:query]}{WITHHELD}{part[query + len(secret) :]}", count + 1
         out.append(part)
     return "://".join(out), count

@@ -388,6 +388,12 @@ def test_fields_lists_and_variables_of_a_tree() -> None:
         ("token expired", "token expired"),
         ("Bearer 0123456789abcdef0", f"Bearer {WITHHELD}"),
         ("a bearer of news", "a bearer of news"),
+        ("Bearer abc, Basic abc", f"Bearer {WITHHELD}, Basic {WITHHELD}"),
+        ("bearer authentication failed, basic swordfish, basic 1234", f"bearer authentication failed, basic {WITHHELD}, basic 1234"),
+        (
+            "invalid bearer token, bearer token rejected, bearer token abc",
+            f"invalid bearer token, bearer token rejected, bearer token {WITHHELD}",
+        ),
         ("pulled image by token", "pulled image by token"),
         ("login -u bob -p swordfish", f"login -u {WITHHELD} -p {WITHHELD}"),
         ("dial tcp 10.0.0.1:443: i/o timeout", "dial tcp 10.0.0.1:443: i/o timeout"),
@@ -399,6 +405,7 @@ def test_fields_lists_and_variables_of_a_tree() -> None:
         ('my passphrase "correct horse" is wrong', f'my passphrase "{WITHHELD}" is wrong'),
         ("msg=\"password 'correct horse' is wrong\"", f"msg=\"password '{WITHHELD}' is wrong\""),
         (r'{"msg": "password \"correct horse\" is wrong"}', rf'{{"msg": "password \"{WITHHELD}\" is wrong"}}'),
+        ('args: ["--token", "swordfish", "--port", "80"]', f'args: ["--token", "{WITHHELD}", "--port", "80"]'),
         ('secret "correct horse', f'secret "{WITHHELD}'),
         ('secrets "regcred" not found', 'secrets "regcred" not found'),
         ("the handle for GPU0000:C1:00.0: Unknown Error", "the handle for GPU0000:C1:00.0: Unknown Error"),
@@ -406,7 +413,10 @@ def test_fields_lists_and_variables_of_a_tree() -> None:
         ("wrong: hunter22", f"wrong: {WITHHELD}"),
         ("wrong: Zq7kD02mWx91LpTe", f"wrong: {WITHHELD}"),
         ("wrong: qxzvkwpjtrm", f"wrong: {WITHHELD}"),
-        ("at https://bob:pw@example.com/x?a=1.", f"at https://{WITHHELD}@example.com/x?{WITHHELD}"),
+        ("at https://bob:pw@example.com/x?a=1.", f"at https://{WITHHELD}@example.com/x?{WITHHELD}."),
+        ("Get https://example.com/x?a=1: EOF", f"Get https://example.com/x?{WITHHELD}: EOF"),
+        ("(https://example.com/x?a=1), https://example.com/?:.", f"(https://example.com/x?{WITHHELD}), https://example.com/?:."),
+        ("https://@example.com/x https://b@example.com/x", f"https://@example.com/x https://{WITHHELD}@example.com/x"),
         ("see https://example.com/guide#install", "see https://example.com/guide#install"),
         ("see https://example.com/guide#x7kQ2mZ9wL4cR1", f"see https://example.com/guide#{WITHHELD}"),
         ("login -p 8080", "login -p 8080"),
@@ -422,7 +432,7 @@ def test_what_programs_print(line: str, clean: str) -> None:
 
 
 @pytest.mark.parametrize(("word", "is_shown"), [("internationalizationwork", True), ("internationalizationworks", False)])
-def test_a_word_of_at_most_24_characters_is_shown_in_a_message(word: str, is_shown: bool) -> None:
+def test_a_word_of_up_to_24_characters_is_shown_in_a_message(word: str, is_shown: bool) -> None:
     assert (word in quote_value(word)) == is_shown
 
 
