@@ -104,7 +104,10 @@ def test_nothing_handed_out_reaches_the_store(trees: dict[str, Any], query: Quer
 
 @given(files(), queries)
 def test_each_reading_is_what_the_last_layer_in_order_says(trees: dict[str, Any], query: Query) -> None:
-    """The rule, written down once more: fewer fields first, ties by file, then by position; the last one stands, or removes it."""
+    """The rule, written down once more: fewer fields first, ties by file, then by position; the last one stands.
+
+    What a layer removes it removes from those before it, and not from itself.
+    """
     matching: list[tuple[int, str, int, dict[str, Any]]] = [(-1, "", 0, trees["base.yaml"])]
     for path, tree in trees.items():
         if path.startswith("overlays/"):
@@ -112,13 +115,15 @@ def test_each_reading_is_what_the_last_layer_in_order_says(trees: dict[str, Any]
                 key = Query(**layer["key"])
                 if query.matches(key):
                     matching.append((len(key.fields()), path, i, layer))
-    expected: dict[str, object] = {}
+    types, expected = {"os": "OS", "k8s": "K8s"}, dict[str, object]()
     for *_, layer in sorted(matching, key=lambda item: item[:3]):
-        for measurement in layer["measurements"]:
-            kind = {"os": "OS", "k8s": "K8s"}[measurement["type"].lower()]
-            for subtype in measurement["subtypes"]:
-                for key, value in subtype["data"].items():
-                    expected[f"{kind}.{subtype['subtype']}.{key}"] = value
+        readings = [
+            (f"{types[measurement['type'].lower()]}.{subtype['subtype']}.{key}", value)
+            for measurement in layer["measurements"]
+            for subtype in measurement["subtypes"]
+            for key, value in subtype["data"].items()
+        ]
+        expected.update(sorted(readings, key=lambda reading: reading[1] is not None))
     recipe = resolve(query, from_folder(trees), explain=True)
     assert _readings(recipe) == {path: value for path, value in expected.items() if value is not None}
     assert {path for path in recipe.history if not path.startswith(("constraints.", "components."))} == set(expected)
