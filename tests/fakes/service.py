@@ -1,10 +1,11 @@
 """A service of the real transport over an application of a few lines: ``python3 -m tests.fakes.service key=value …``.
 
-It prints where it listens. ``/small`` is at once, ``/slow?seconds`` takes its time and looks at its deadline, ``/stuck?seconds`` does not
-look, ``/big?bytes`` is large, ``/echo`` and ``/made`` give back what came (at once, and from a thread), ``/worker`` says which process
-answers, ``/kill`` kills it (with ``?thread`` from a thread), ``/jobs`` how many of its requests take time and how many of these wait,
-``/raise`` has a fault, ``/break`` a header with a line break, ``/cancelled`` counts the requests whose deadline passed. What takes time
-and has a field ``X-Tell`` is named on standard error when it begins. ``stable_s`` is for the supervisor.
+It prints where it listens. ``/small`` is at once, ``/slow?seconds`` takes its time and looks at its deadline, ``/held?file`` does so as
+long as that file exists, ``/stuck?seconds`` does not look, ``/big?bytes`` is large, ``/echo`` and ``/made`` give back what came (at once,
+and from a thread), ``/worker`` says which process answers, ``/kill`` kills it (with ``?thread`` from a thread), ``/jobs`` how many of its
+requests take time and how many of these wait, ``/raise`` has a fault, ``/break`` a header with a line break, ``/cancelled`` counts the
+requests whose deadline passed. What takes time and has a field ``X-Tell`` is named on standard error when it begins. A worker that gets
+SIGUSR1 writes ``turn`` and its number there, once it has dealt with all that it has received. ``stable_s`` is for the supervisor.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import time
 
 from eidos.errors import Timeout
 from eidos.http_wire.messages import Request, Response
+from eidos.server.instrumentation import Instrumentation
 from eidos.server.request_context import RequestContext
 from eidos.server.server_settings import Settings
 
@@ -58,7 +60,7 @@ class Stub:
             return Response(204, (), b"")
         if path == "/unchanged":
             return Response(304, (("ETag", '"x"'),), b"not to be sent")
-        if path in ("/slow", "/stuck", "/made", "/big", "/raise", "/kill"):
+        if path in ("/slow", "/held", "/stuck", "/made", "/big", "/raise", "/kill"):
             return None
         return Response(404, (), b"nothing here\n")
 
@@ -83,10 +85,11 @@ class Stub:
             raise RuntimeError("a fault")
         if request.path == "/made":
             return self._echo(request)
-        end = time.monotonic() + float(request.query)
+        is_held = request.path == "/held"
+        end = time.monotonic() + (0.0 if is_held else float(request.query))
         try:
-            while time.monotonic() < end:
-                if request.path == "/slow":
+            while os.path.exists(request.query) if is_held else time.monotonic() < end:
+                if request.path != "/stuck":
                     context.deadline.check()
                 time.sleep(0.005)
         except Timeout:
@@ -100,9 +103,37 @@ class Stub:
         return Response(200, (), json.dumps(tree).encode())
 
 
+class Observed(Instrumentation):
+    """What tests observe of a service: the jobs of a worker, and that a turn of its loop is over."""
+
+    def __init__(self, stub: Stub) -> None:
+        super().__init__()
+        self._stub = stub
+        self._is_signalled = False
+        # Blocked in the supervisor, and in a worker until it has a loop that the signal can wake.
+        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1])
+        signal.signal(signal.SIGUSR1, self._on_signal)
+
+    def on_ready(self) -> None:
+        """A worker has its loop."""
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGUSR1])
+
+    def on_tick(self) -> None:
+        """What was received before the signal is dealt with."""
+        if self._is_signalled:
+            self._is_signalled = False
+            os.write(2, b"turn %d\n" % os.getpid())
+
+    def on_jobs(self, in_flight: int, waiting: int) -> None:
+        """Remember them for ``/jobs``."""
+        self._stub.jobs = (in_flight, waiting)
+
+    def _on_signal(self, *_: object) -> None:
+        self._is_signalled = True
+
+
 def main() -> int:
     """Serve."""
-    from eidos.server.instrumentation import Instrumentation
     from eidos.server.transport import supervisor
     from eidos.server.transport.event_loop import Service
     from eidos.server.transport.listening_sockets import listen, raise_fd_limit
@@ -116,9 +147,8 @@ def main() -> int:
     raise_fd_limit(settings)
     server = listen(settings, os.environ)
     print(server.url, flush=True)
-    stub, instrumentation = Stub(), Instrumentation()
-    instrumentation.on_jobs = lambda *jobs: setattr(stub, "jobs", jobs)  # type: ignore[method-assign]  # watched by the tests
-    return Supervisor(Service(server, settings, stub, instrumentation, SharedState(settings.workers))).run()
+    stub = Stub()
+    return Supervisor(Service(server, settings, stub, Observed(stub), SharedState(settings.workers))).run()
 
 
 if __name__ == "__main__":

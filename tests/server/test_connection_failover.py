@@ -29,7 +29,7 @@ from eidos.server.transport.request_workers import HEAVY_THREADS, THREADS
 from eidos.server.transport.resumable_connection import ReplayParser
 from eidos.server.transport.shared_state import SharedState
 from eidos.server.transport.supervisor import Supervisor, Worker
-from tests.support.transport_process import Service, answers, children, everything, lives, read_answer
+from tests.support.transport_process import Service, answers, children, everything, lives, read_answer, unread_bytes
 from tests.support.waiting import AMPLE_S, until
 
 GET = b"GET /worker HTTP/1.1\r\nHost: a\r\n\r\n"
@@ -370,38 +370,12 @@ def kill_all(service: Service) -> None:
     for worker in service.workers():
         os.kill(worker, signal.SIGKILL)
         until(lambda gone: len(service.workers()) == 2 and gone not in service.workers(), worker)
-        time.sleep(0.1)  # then others have its connections, most likely
+        service.end_turn()  # then others have its connections, most likely
 
 
 def held(service: Service) -> int:
     """Descriptors of all workers together."""
     return sum(map(descriptors, service.workers()))
-
-
-def is_refused(service: Service) -> bool:
-    """Whether nobody listens any more."""
-    try:
-        service.connect().close()
-    except ConnectionRefusedError:
-        return True
-    return False
-
-
-def settle(*socks: socket.socket) -> None:
-    """Wait until workers have read what was sent, and noted it."""
-    until(lambda: all(_unread(sock) == 0 for sock in socks))
-    time.sleep(0.1)
-
-
-def _unread(sock: socket.socket) -> int:
-    """Bytes that were sent over a connection to this machine and that nobody has read (proc_net_tcp)."""
-    local, remote = sock.getsockname()[1], sock.getpeername()[1]
-    with open("/proc/net/tcp", encoding="ascii") as table:
-        for line in table:
-            fields = line.split()
-            if fields[1].endswith(f":{remote:04X}") and fields[2].endswith(f":{local:04X}"):
-                return int(fields[4].partition(":")[2], 16)
-    return -1
 
 
 class Requests(threading.Thread):
@@ -481,7 +455,7 @@ def test_connections_go_on_where_they_were(is_used: bool) -> None:
             sock.sendall(PARTS[name][0])
             if PARTS[name][0].startswith(GET):
                 read_answer(sock)
-        settle(*(sock for name, sock in socks if is_used or PARTS[name][0]))
+        service.settle(*(sock for name, sock in socks if is_used or PARTS[name][0]))
         for _ in range(2):
             kill_all(service)
             kills += 2
@@ -523,7 +497,7 @@ def test_a_response_that_the_kernel_has_is_not_sent_again_and_one_that_it_has_in
         unread, large = service.connect(), service.connect()
         unread.sendall(GET)
         large.sendall(b"GET /big?30000000 HTTP/1.1\r\nHost: a\r\n\r\n")
-        settle(unread, large)
+        service.settle(unread, large)
         assert large.recv(1)
         kill_all(service)
         unread.sendall(GET)
@@ -555,7 +529,7 @@ def test_what_had_begun_ends_with_its_worker_and_so_does_a_body_that_is_too_long
         slow, long = service.connect(), service.connect()
         slow.sendall(b"GET /slow?30 HTTP/1.1\r\nHost: a\r\nX-Tell: 1\r\n\r\n" + GET)
         long.sendall(ECHO % (1, 200_000) + b"a" * 100_000)
-        settle(slow, long)
+        service.settle(slow, long)
         kill_all(service)
         for sock in (slow, long):
             assert everything(sock) == b""
@@ -569,12 +543,12 @@ def test_a_connection_whose_request_waited_for_a_thread_goes_on_twice() -> None:
         busy = [service.connect() for _ in range(2 * THREADS)]
         for sock in busy:
             sock.sendall(b"GET /slow?30 HTTP/1.1\r\nHost: a\r\n\r\n")
-            settle(sock)  # they spread
+            service.settle(sock)  # they spread
         sock = service.connect()
         sock.sendall(GET)
         read_answer(sock)
         sock.sendall(GET.replace(b"worker", b"made"))
-        settle(sock)
+        service.settle(sock)
         for worker in service.workers():
             os.kill(worker, signal.SIGKILL)
         assert b"/made" in read_answer(sock).body
@@ -589,11 +563,11 @@ def test_a_connection_whose_request_waited_for_a_thread_goes_on_twice() -> None:
 def test_time_goes_on_for_a_connection_that_another_worker_has() -> None:
     with start(idle_timeout=0.8, header_timeout=0.8) as service:
         idle, half = service.connect(), service.connect()
+        idle.sendall(GET)
+        half.sendall(GET + GET[:20])  # at once: it has as little time between its requests as the other one has for its next
         for sock in (idle, half):
-            sock.sendall(GET)
             read_answer(sock)
-        half.sendall(GET[:20])
-        settle(half)
+        service.settle(half)
         kill_all(service)
         assert everything(idle) == b""
         assert answers(everything(half))[0].status == 408
@@ -608,9 +582,9 @@ def test_a_worker_killed_while_the_service_stops_leaves_its_connections_to_the_o
             sock.sendall(GET)
             read_answer(sock)
             sock.sendall(GET[:20])
-        settle(*socks)
+        service.settle(*socks)
         service.process.send_signal(signal.SIGTERM)
-        until(lambda: is_refused(service))
+        until(service.is_refusing)
         victim = service.workers()[0]
         os.kill(victim, signal.SIGKILL)
         until(lambda: not lives(victim))  # until then it may take the next request
@@ -630,7 +604,7 @@ def test_nothing_is_left_in_the_supervisor_of_a_thousand_connections_and_twenty_
             return descriptors(service.process.pid), held(service)
 
         assert service.get("/small").status == 200
-        time.sleep(0.1)
+        service.end_turn()
         before = all_held()
         kinds = (GET, GET[:10], b"nonsense\r\n\r\n", b"", GET + GET[:5], GET.replace(b"worker", b"made"))
         for _ in range(20):
@@ -661,15 +635,15 @@ def test_connections_of_all_workers_count_once() -> None:
         socks = [service.connect() for _ in range(16)]
         for sock in socks:
             sock.sendall(GET[:20])  # none is idle, to be closed for another one
-        settle(*socks)
+        service.settle(*socks)
         kill_all(service)
-        room = 20 - sum(_unread(sock) == 0 for sock in socks)
+        room = 20 - sum(unread_bytes(sock) == 0 for sock in socks)
         more = [service.connect() for _ in range(10)]
         for sock in more:
             sock.sendall(GET[:20])
-        until(lambda: sum(_unread(sock) == 0 for sock in more) == room)
+        until(lambda: sum(unread_bytes(sock) == 0 for sock in more) == room)
         time.sleep(0.3)
-        assert sum(_unread(sock) == 0 for sock in more) == room
+        assert sum(unread_bytes(sock) == 0 for sock in more) == room
         for sock in (*socks, *more):
             sock.close()
         assert service.stop() == 0

@@ -8,12 +8,13 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 
 from tests.support.program import ROOT, environment
-from tests.support.waiting import AMPLE_S
+from tests.support.waiting import AMPLE_S, until
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -29,10 +30,11 @@ class Service:
             fd = inherits.fileno()
             hand_over = f'exec 3<&{fd}; [ {fd} = 3 ] || exec {fd}<&-; export LISTEN_PID=$$ LISTEN_FDS=1; exec "$@"'
             command = ["bash", "-c", hand_over, "-", *command]
+        self._log = tempfile.TemporaryFile("w+")  # noqa: SIM115 - a pipe would have to be read; it is closed at the end of a with
         self.process = subprocess.Popen(
             command,
             stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            stderr=self._log,
             text=True,
             cwd=ROOT,
             env=environment(),
@@ -40,9 +42,11 @@ class Service:
             start_new_session=True,
         )
         self._opened: list[socket.socket] = []
+        self._gate = tempfile.NamedTemporaryFile()  # noqa: SIM115 - so is this one
         assert self.process.stdout is not None
-        self.url = self.process.stdout.readline().strip()
-        assert self.url, self.process.communicate()[1]
+        with self.process.stdout as output:
+            self.url = output.readline().strip()
+        assert self.url, self.stderr
         self.port = int(self.url.rpartition(":")[2]) if self.url.startswith("http") else 0
 
     def __enter__(self) -> Self:
@@ -51,17 +55,16 @@ class Service:
     def __exit__(self, kind: type[BaseException] | None, fault: BaseException | None, trace: TracebackType | None) -> None:
         if self.process.poll() is None:
             self.stop()
-        for sock in self._opened:
-            sock.close()
+        self._last_stderr = self.stderr
+        for each in (self._log, self._gate, *self._opened):
+            each.close()
         if kind is None:
             assert self.stderr.count("Traceback") == 0, self.stderr
 
     @property
     def stderr(self) -> str:
-        """Standard error of a service that has ended."""
-        if not hasattr(self, "_said"):
-            self._stderr = self.process.communicate(timeout=AMPLE_S)[1]
-        return self._stderr
+        """Standard error until now, or until the end."""
+        return self._last_stderr if self._log.closed else os.pread(self._log.fileno(), 1 << 26, 0).decode()
 
     def stop(self, number: int = signal.SIGTERM) -> int:
         """Send a signal, and return the exit status."""
@@ -71,22 +74,54 @@ class Service:
     def wait(self) -> int:
         """The exit status."""
         try:
-            self._stderr = self.process.communicate(timeout=AMPLE_S)[1]
+            return self.process.wait(AMPLE_S)
         finally:
             if self.process.poll() is None:
                 os.killpg(self.process.pid, signal.SIGKILL)
-                self._stderr = self.process.communicate()[1]
-        return self.process.returncode
+                self.process.wait()
 
     def workers(self) -> list[int]:
         """Processes of the service but the supervisor."""
         return children(self.process.pid)
+
+    def end_turn(self) -> None:
+        """Wait until each worker has dealt with all that it has read, and with each event that it has been told of."""
+        turns = {pid: self._turns(pid) for pid in self.workers()}
+        for pid in turns:
+            os.kill(pid, signal.SIGUSR1)
+        until(lambda: all(self._turns(pid) > count for pid, count in turns.items()))
+
+    def _turns(self, pid: int) -> int:
+        return self.stderr.count(f"turn {pid}\n")
+
+    def settle(self, *socks: socket.socket) -> None:
+        """Wait until workers have read what was sent over these connections, and dealt with it."""
+        until(lambda: all(unread_bytes(sock) == 0 for sock in socks))
+        self.end_turn()
+
+    @property
+    def held(self) -> str:
+        """A target whose responses take until :meth:`release`."""
+        return f"/held?{self._gate.name}"
+
+    def release(self) -> None:
+        """Let all requests to :attr:`held` end; those that are sent later to another one."""
+        gate, self._gate = self._gate, tempfile.NamedTemporaryFile()  # noqa: SIM115 - as the first
+        gate.close()
 
     def connect(self, timeout: float = AMPLE_S) -> socket.socket:
         """A connection; what is not closed by then, is closed with the service."""
         sock = socket.create_connection(("127.0.0.1", self.port), timeout=timeout)
         self._opened.append(sock)
         return sock
+
+    def is_refusing(self) -> bool:
+        """Whether nobody listens any more."""
+        try:
+            self.connect().close()
+        except ConnectionRefusedError:
+            return True
+        return False
 
     def ask(self, request: bytes, timeout: float = AMPLE_S) -> bytes:
         """Everything that comes until the service closes."""
@@ -153,6 +188,17 @@ def read_answer(sock: socket.socket) -> Answer:
         assert part
         body += part
     return Answer(data + body)
+
+
+def unread_bytes(sock: socket.socket) -> int:
+    """Bytes that were sent over a connection to this machine and that nobody has read (proc_net_tcp); -1 when it is closed there."""
+    local, remote = sock.getsockname()[1], sock.getpeername()[1]
+    with open("/proc/net/tcp", encoding="ascii") as table:
+        for line in table:
+            fields = line.split()
+            if fields[1].endswith(f":{remote:04X}") and fields[2].endswith(f":{local:04X}"):
+                return int(fields[4].partition(":")[2], 16)
+    return -1
 
 
 def children(pid: int) -> list[int]:

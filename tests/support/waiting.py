@@ -37,13 +37,17 @@ class ClientThreads:
         """Whether the block was left."""
         return self._over.is_set()
 
+    def end(self) -> None:
+        """Let each client end with the request that it has sent."""
+        self._over.set()
+
     def __enter__(self) -> Self:
         for thread in self._threads:
             thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._over.set()
+        self.end()
         for thread in self._threads:
             thread.join(AMPLE_S)
             assert not thread.is_alive()
