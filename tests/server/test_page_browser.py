@@ -9,7 +9,6 @@ import hashlib
 import json
 import re
 import struct
-import time
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -29,6 +28,7 @@ from tests.support.browser import Browser
 from tests.support.in_process_server import Client, application, listening
 from tests.support.program import CHECKOUT, ROOT, eidos
 from tests.support.tools import find_axe
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.slow
 
@@ -63,12 +63,12 @@ def axe(pytestconfig: pytest.Config) -> str:
 SHOWN = "document.getElementById('recipe').getAttribute('aria-busy') === 'false' && document.querySelectorAll('#body .card').length > 1"
 
 
-def visit(browser: Browser, url: str, until: str = SHOWN) -> None:
+def visit(browser: Browser, url: str, condition: str = SHOWN) -> None:
     browser.console.clear()
     browser.call("Page.navigate", url="about:blank")
     browser.size(1280, 900)
     browser.call("Page.navigate", url=url)
-    browser.wait(until)
+    browser.wait(condition)
 
 
 def text(browser: Browser, id: str) -> str:
@@ -116,7 +116,7 @@ def test_the_bundle_comes_down_as_the_command_line_packs_it(browser: Browser, ur
     browser.run("document.getElementById('tar').click()")
     browser.wait("document.getElementById('status').textContent.includes('Downloaded eidos')")
     path = tmp_path / "eidos-l40s-inference.tar.gz"
-    wait_for(path)
+    until(path.exists)
     (tmp_path / "recipe.json").write_text(eidos("recipe", "--gpu", "l40s", "--intent", "inference", "-t", "json", program=CHECKOUT).out)
     assert eidos("bundle", "-f", "recipe.json", "--archive", "cli.tar.gz", program=CHECKOUT, cwd=tmp_path).status == 0
     assert path.read_bytes() == (tmp_path / "cli.tar.gz").read_bytes()
@@ -127,12 +127,6 @@ def allow_downloads(browser: Browser, folder: Path) -> None:
     session, browser._session = browser._session, ""
     browser.call("Browser.setDownloadBehavior", behavior="allow", downloadPath=str(folder))
     browser._session = session
-
-
-def wait_for(path: Path) -> None:
-    until = time.monotonic() + 20
-    while not path.exists() and time.monotonic() < until:
-        time.sleep(0.05)
 
 
 def test_the_keyboard_is_enough(browser: Browser, url: str) -> None:
@@ -464,7 +458,7 @@ def test_components_can_be_switched_off_before_the_download(browser: Browser, ur
     allow_downloads(browser, tmp_path)
     browser.run("document.getElementById('tar').click()")
     path = tmp_path / "eidos-eks-h100-training.tar.gz"
-    wait_for(path)
+    until(path.exists)
     (tmp_path / "recipe.json").write_text(
         eidos("recipe", "--gpu", "h100", "--service", "eks", "--intent", "training", "-t", "json", program=CHECKOUT).out
     )
@@ -627,13 +621,13 @@ def test_without_its_script_the_page_offers_nothing_that_does_not_work(browser: 
         browser.call("Page.navigate", url="about:blank")
         browser.call("Page.navigate", url=url)
         browser.size(1280, 900)
-        until = time.monotonic() + 20
-        shown: set[str] = set()
-        while "This page needs JavaScript." not in shown and time.monotonic() < until:
+
+        def shown() -> set[str]:
             nodes = browser.call("Accessibility.getFullAXTree")["nodes"]
-            shown = {str(node.get("name", {}).get("value")) for node in nodes if not node.get("ignored")}
-        assert "This page needs JavaScript." in shown
-        assert not {"Loading the catalog …", "Start over"} & shown
+            return {str(node.get("name", {}).get("value")) for node in nodes if not node.get("ignored")}
+
+        until(lambda: "This page needs JavaScript." in shown())
+        assert not {"Loading the catalog …", "Start over"} & shown()
         assert "localhost" not in TEXT
     finally:
         browser.call("Emulation.setScriptExecutionDisabled", value=False)
@@ -738,11 +732,9 @@ def test_the_choice_of_a_snapshot_needs_no_mouse(browser: Browser, url: str) -> 
     browser.events.clear()
     browser.key("Enter", "\r")
     browser.wait("true")
-    until = time.monotonic() + 20
-    while not any(event.get("method") == "Page.fileChooserOpened" for event in browser.events) and time.monotonic() < until:
-        browser.run("new Promise((done) => setTimeout(done, 50))")
+    # An event is read with the answer to the next call.
+    until(lambda: browser.run("true") and any(event.get("method") == "Page.fileChooserOpened" for event in browser.events))
     browser.call("Page.setInterceptFileChooserDialog", enabled=False)
-    assert any(event.get("method") == "Page.fileChooserOpened" for event in browser.events)
 
 
 def test_what_is_no_snapshot_is_reported_and_the_last_one_stays(browser: Browser, url: str, tmp_path: Path) -> None:

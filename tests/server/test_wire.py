@@ -12,6 +12,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.support.transport_process import Answer, Service, answers, everything, read_answer, running
+from tests.support.waiting import AMPLE_S
 
 HOST = b"Host: example.com\r\n"
 GET = b"GET /echo HTTP/1.1\r\n" + HOST + b"\r\n"
@@ -20,7 +21,7 @@ LAST = b"GET /small HTTP/1.1\r\n" + HOST + b"Connection: close\r\n\r\n"
 
 @pytest.fixture(scope="module")
 def service() -> Iterator[Service]:
-    yield from running(header_timeout=5, max_body=100000)
+    yield from running(header_timeout=AMPLE_S, max_body=100000)
 
 
 def request(line: str = "GET /echo HTTP/1.1", *fields: str, body: bytes = b"", host: bool = True) -> bytes:
@@ -154,7 +155,7 @@ def test_connections_persist_as_the_version_says(service: Service, version: str)
             sock.sendall(request(f"GET /echo HTTP/{version}", *fields))
             answer = read_answer(sock)
             assert answer.headers.get("connection") == (("keep-alive" if old else None) if stays else "close")
-            sock.settimeout(0.05 if stays else 10)
+            sock.settimeout(0.05 if stays else AMPLE_S)
             if stays:
                 with pytest.raises(socket.timeout):
                     sock.recv(1)

@@ -21,7 +21,6 @@ from tests.support.waiting import AMPLE_S, ClientThreads, until
 pytestmark = pytest.mark.slow
 
 GET = b"GET /worker HTTP/1.1\r\nHost: a\r\n\r\n"
-SLOW = b"GET /slow?0.5 HTTP/1.1\r\nHost: a\r\n\r\n"
 
 
 class Load(ClientThreads):
@@ -63,16 +62,13 @@ class Load(ClientThreads):
 def test_connections_spread_over_the_workers() -> None:
     with Service(workers=2) as service:
         until(lambda: len(service.workers()) == 2)
-        time.sleep(0.1)
-        socks = [service.connect() for _ in range(20)]
-        by_worker: dict[bytes, int] = {}
-        for sock in socks:
+        by_worker = dict.fromkeys(service.workers(), 0)
+        for _ in range(400):  # far fewer, unless the system lets one of them wait for so long that the other takes all
+            sock = service.connect()
             sock.sendall(GET)
-            who = read_answer(sock).body
-            by_worker[who] = by_worker.get(who, 0) + 1
-        for sock in socks:
-            sock.close()
-    assert len(by_worker) == 2
+            by_worker[int(read_answer(sock).body)] += 1
+            if min(by_worker.values()) >= 5:
+                break
     assert min(by_worker.values()) >= 5
 
 
@@ -98,7 +94,7 @@ def test_a_connection_without_a_request_is_not_lost_with_a_worker() -> None:
     with Service(workers=1) as service:
         assert service.get("/small").status == 200
         socks = [service.connect() for _ in range(20)]
-        time.sleep(0.1)
+        service.end_turn()
         (worker,) = service.workers()
         os.kill(worker, signal.SIGKILL)
         for sock in socks:
@@ -147,24 +143,25 @@ def test_workers_that_leave_one_after_the_other_lose_no_request() -> None:
 
 
 def test_a_stop_finishes_what_is_in_flight() -> None:
-    with Service(workers=2, idle_grace=0.2) as service:
+    with Service(workers=2, idle_grace=AMPLE_S) as service:
         slow, idle, half, busy = (service.connect() for _ in range(4))
-        slow.sendall(SLOW)
+        slow.sendall(f"GET {service.held} HTTP/1.1\r\nHost: a\r\n\r\n".encode())
         half.sendall(GET[:20])
         idle.sendall(GET)
         assert read_answer(idle).headers.get("connection") is None
         busy.sendall(GET)
         read_answer(busy)
-        time.sleep(0.1)
+        service.settle(slow, half)
         service.process.send_signal(signal.SIGTERM)
-        time.sleep(0.1)
+        until(service.is_refusing)
         busy.sendall(GET)  # within its grace
         assert read_answer(busy).headers["connection"] == "close"
         half.sendall(GET[20:])
         assert read_answer(half).headers["connection"] == "close"
-        assert everything(idle) == b""
+        service.release()
         answer = read_answer(slow)
         assert (answer.status, answer.headers["connection"]) == (200, "close")
+        idle.close()
         assert service.wait() == 0
 
 
@@ -180,24 +177,34 @@ def test_a_stop_under_load_loses_no_accepted_request() -> None:
 
 
 def test_the_drain_delay_goes_on_serving() -> None:
-    with Service(workers=1, drain_delay=0.6, idle_grace=0.1) as service:
-        service.get("/small")
-        began = time.monotonic()
+    with Service(workers=1, drain_delay=AMPLE_S) as service:
+        assert service.get("/small").status == 200
         service.process.send_signal(signal.SIGTERM)
-        time.sleep(0.2)
-        answer = service.get("/small")
-        assert answer.status == 200
-        with service.connect() as sock:
-            sock.sendall(GET)
-            assert read_answer(sock).headers["connection"] == "close"
-        assert service.wait() == 0
-        assert time.monotonic() - began >= 0.6
+
+        def is_stopping() -> bool:
+            with service.connect() as sock:
+                sock.sendall(GET)
+                return read_answer(sock).headers.get("connection") == "close"
+
+        until(is_stopping)
+        assert service.get("/small").status == 200
+        assert service.stop() == 128 + signal.SIGTERM
+
+
+def test_after_the_drain_delay_and_its_grace_a_silent_connection_is_closed() -> None:
+    with Service(workers=1, drain_delay=0.3, idle_grace=0.2) as service, service.connect() as sock:
+        sock.sendall(GET)
+        read_answer(sock)
+        began = time.monotonic()
+        assert service.stop() == 0
+        assert time.monotonic() - began >= 0.5
+        assert everything(sock) == b""
 
 
 def test_what_does_not_end_in_time_is_closed() -> None:
     with Service(workers=1, drain_timeout=0.3, idle_grace=0.1) as service, service.connect() as sock:
         sock.sendall(b"GET /stuck?60 HTTP/1.1\r\nHost: a\r\n\r\n")
-        time.sleep(0.1)
+        service.settle(sock)
         assert service.stop() == 0
         assert everything(sock) == b""
 
@@ -207,10 +214,10 @@ def test_a_second_signal_ends_it_at_once(numbers: tuple[int, int]) -> None:
     with Service(workers=2) as service, service.connect() as sock:
         sock.sendall(b"GET /stuck?60 HTTP/1.1\r\nHost: a\r\n\r\n")
         until(lambda: len(service.workers()) == 2)
-        time.sleep(0.1)
+        service.settle(sock)
         workers = service.workers()
         service.process.send_signal(numbers[0])
-        time.sleep(0.1)
+        until(service.is_refusing)
         assert service.process.poll() is None
         assert service.stop(numbers[1]) == 128 + numbers[1]
         assert not any(map(lives, workers))
@@ -219,10 +226,12 @@ def test_a_second_signal_ends_it_at_once(numbers: tuple[int, int]) -> None:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
 def test_a_terminal_signals_all_processes_and_it_ends_well(number: int) -> None:
     with Service(workers=2, idle_grace=0.1) as service, service.connect() as sock:
-        sock.sendall(SLOW)
+        sock.sendall(f"GET {service.held} HTTP/1.1\r\nHost: a\r\n\r\n".encode())
         until(lambda: len(service.workers()) == 2)
-        time.sleep(0.1)
+        service.settle(sock)
         os.killpg(service.process.pid, number)
+        until(service.is_refusing)
+        service.release()
         assert read_answer(sock).status == 200
         assert service.wait() == 0
 
@@ -231,9 +240,11 @@ def test_workers_do_not_outlive_the_supervisor() -> None:
     with Service(workers=2, idle_grace=0.1) as service, service.connect() as sock:
         until(lambda: len(service.workers()) == 2)
         workers = service.workers()
-        sock.sendall(SLOW)
-        time.sleep(0.1)
+        sock.sendall(f"GET {service.held} HTTP/1.1\r\nHost: a\r\n\r\n".encode())
+        service.settle(sock)
         service.process.kill()
+        until(service.is_refusing)
+        service.release()
         assert read_answer(sock).status == 200, "they finish first"
         until(lambda: not any(map(lives, workers)))
 
@@ -249,7 +260,7 @@ def test_threads_held_by_work_that_does_not_end_do_not_hold_the_service() -> Non
                 assert Answer(everything(sock)).status == 503
                 sock.close()
             assert service.get("/small").status == 200
-            assert service.get("/made").status == 200
+            until(lambda: service.get("/made").status == 200)  # at once, on a machine that has time for it
         first = service.workers()
         socks = []
 
@@ -261,7 +272,7 @@ def test_threads_held_by_work_that_does_not_end_do_not_hold_the_service() -> Non
             return any(pid not in first for pid in service.workers())
 
         until(another)
-        assert service.get("/made").status == 200, "another worker took over"
+        until(lambda: service.get("/made").status == 200)  # of the worker that took over
         for sock in socks:
             sock.close()
 

@@ -33,7 +33,7 @@ FLAGS = (
 )
 
 #: Seconds until something that hangs fails.
-DEADLINE = 30.0
+DEADLINE = 60.0
 
 
 def find() -> str | None:

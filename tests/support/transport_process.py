@@ -196,7 +196,8 @@ def unread_bytes(sock: socket.socket) -> int:
     with open("/proc/net/tcp", encoding="ascii") as table:
         for line in table:
             fields = line.split()
-            if fields[1].endswith(f":{remote:04X}") and fields[2].endswith(f":{local:04X}"):
+            is_open = fields[3] in ("01", "08")  # ESTABLISHED, CLOSE_WAIT
+            if is_open and fields[1].endswith(f":{remote:04X}") and fields[2].endswith(f":{local:04X}"):
                 return int(fields[4].partition(":")[2], 16)
     return -1
 

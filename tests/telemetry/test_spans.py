@@ -29,7 +29,7 @@ from eidos.telemetry.trace_context import (
 from eidos.workflow import make_recipe
 from tests.support.program import eidos
 from tests.support.scripted_server import ScriptedServer, responds
-from tests.support.waiting import AMPLE_S
+from tests.support.waiting import AMPLE_S, until
 
 TRACE, SPAN = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 PARENT = f"00-{TRACE}-{SPAN}-01"
@@ -221,7 +221,7 @@ def test_a_collector_gets_what_the_protocol_says(collector: Collector) -> None:
         with root.start_child("build", rules_count=3, fresh=True, share=0.5, name_of="x"):
             pass
         raise ZeroDivisionError("of the user's secrets")
-    tracer.shutdown(5)
+    tracer.shutdown(AMPLE_S)
     ((path, headers, tree),) = collector.requests
     assert path == "/v1/traces"
     assert headers["content-type"] == "application/json"
@@ -254,12 +254,10 @@ def test_a_thread_sends_in_the_background_and_the_end_sends_the_rest(collector: 
     tracer.start()
     for _ in range(MAX_BATCH_SIZE):
         tracer.start_span("x").end()
-    end = time.monotonic() + 10
-    while not collector.requests and time.monotonic() < end:
-        time.sleep(0.01)
+    until(lambda: collector.requests)
     assert len(collector.spans()) == MAX_BATCH_SIZE
     tracer.start_span("last").end()
-    tracer.shutdown(5)
+    tracer.shutdown(AMPLE_S)
     assert collector.spans()[-1]["name"] == "last"
 
 
@@ -270,7 +268,7 @@ def test_only_what_may_pass_is_sent_again(status: int, tries: int) -> None:
     try:
         tracer = opened(collector.url, lost)
         tracer.start_span("x").end()
-        tracer.shutdown(5)
+        tracer.shutdown(AMPLE_S)
         assert len(collector.requests) == tries
         assert sum(lost) == (0 if tries == 2 else 1)
     finally:
@@ -282,7 +280,7 @@ def test_a_collector_that_asks_to_wait_is_waited_for() -> None:
     try:
         tracer = opened(collector.url)
         tracer.start_span("x").end()
-        tracer.shutdown(5)
+        tracer.shutdown(AMPLE_S)
         first, second = collector.times
         assert second - first >= 1
     finally:
@@ -296,9 +294,9 @@ def test_what_a_collector_does_not_take_is_counted() -> None:
     try:
         tracer = opened(collector.url, lost)
         tracer.start_span("x").end()
-        tracer.shutdown(5)
+        tracer.shutdown(AMPLE_S)
         tracer.start_span("x").end()
-        tracer.shutdown(5)
+        tracer.shutdown(AMPLE_S)
         assert lost == [2]
     finally:
         collector.close()
@@ -330,7 +328,7 @@ def test_a_collector_that_is_down_gets_few_requests() -> None:
     tracer.exporter = exporter
     for _ in range(3):
         tracer.start_span("x").end()
-        tracer.shutdown(2)
+        tracer.shutdown(AMPLE_S)
     assert exporter._circuit.is_open
     assert exporter._circuit.failures == 5
     assert lost == [1, 1, 1]
