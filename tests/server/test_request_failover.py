@@ -259,6 +259,11 @@ class Clients(ClientThreads):
         """Those of the requests that were not answered."""
         return [target for _, target in tuple(self.waiting.values())]
 
+    def is_answered(self, target: str) -> bool:
+        """Whether all requests to this target are, once all are released: those that ask again may have the threads first."""
+        self.service.release()
+        return target not in self.targets()
+
     def settle(self) -> None:
         """Wait until each has sent a request that is not released, and workers have read it."""
         until(lambda: self.targets() == [self.service.held] * self.count)
@@ -286,8 +291,7 @@ def test_five_kills_under_load_lose_nothing_but_what_had_begun(workers: int) -> 
                 clients.settle()
                 target = service.held
                 os.kill(service.workers()[0], signal.SIGKILL)
-                # Again and again: those that ask once more may have the threads before what waited has them.
-                until(lambda target: service.release() or target not in clients.targets(), target)
+                until(clients.is_answered, target)
             clients.settle()
             clients.end()
             service.release()

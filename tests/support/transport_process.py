@@ -56,8 +56,10 @@ class Service:
         if self.process.poll() is None:
             self.stop()
         self._last_stderr = self.stderr
-        for each in (self._log, self._gate, *self._opened):
-            each.close()
+        self._log.close()
+        self._gate.close()
+        for sock in self._opened:
+            sock.close()
         if kind is None:
             assert self.stderr.count("Traceback") == 0, self.stderr
 
