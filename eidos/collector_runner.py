@@ -78,7 +78,8 @@ def run_collectors(
     """Run collectors until all are done or the deadline has passed; the result of each, by name.
 
     ``siblings`` are children that were forked before; ``absent`` are collectors that need no process of their own (default:
-    :func:`absent_services`). ``meanwhile`` is called once while they run; it must not start a thread, and may raise.
+    :func:`absent_services`). ``meanwhile`` is called once while they run; it must neither start a thread nor read what may block, because
+    the deadline is not looked at until it returns, and may raise.
     Warnings are logged last, together. With ``fail_fast`` the first failure is raised as an EidosError, and the rest is stopped.
     """
     if absent is None:  # of a loader of the caller's it is not known what its collectors do

@@ -33,7 +33,8 @@ if TYPE_CHECKING:
 
 TABLE = "table"
 
-#: Flags that name what may take a while to read, or a thread: that is read before collectors start, because it would cost their time.
+#: Flags that name what may block or needs a thread: it is read before collectors start. Without them the program reads its own file alone,
+#: while collectors run, and that needs no deadline of its own.
 _DOCUMENTS = ("server", "recipe", "data", "plugin", "profile", "waivers")
 
 #: Extensions of the snapshots in a folder.

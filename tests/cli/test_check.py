@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.support.program import eidos
+from eidos.cli import check as check_verb
+from tests.support.program import CHECKOUT, ROOT, eidos
 from tests.support.support_archives import bug_report, sos_report
 
 HOSTS = Path(__file__).parent.parent / "hosts"
@@ -276,3 +278,40 @@ def test_what_is_no_archive_of_a_host_is_refused(tmp_path: Path, content: bytes 
     status, out, err = check("--root", tmp_path / "archive", *flags)
     assert (status, out) == (2, "")
     assert words in err.splitlines()[0]
+
+
+#: Prints what is opened, or contacted, by what a check does while collectors run.
+LOOKAHEAD = """
+import sys
+from eidos.cli import check, program
+is_ahead, read_host = False, check.read_host
+def watch(event, arguments):
+    if is_ahead and event in ("open", "os.listdir", "os.scandir", "socket.connect", "subprocess.Popen", "os.fork"):
+        print("opened:", arguments[0] if arguments else event)
+def read(*words, meanwhile, **more):
+    def watched():
+        global is_ahead
+        is_ahead = True
+        meanwhile()
+        is_ahead = False
+    return read_host(*words, meanwhile=watched, **more)
+sys.addaudithook(watch)
+check.read_host = read
+program()
+"""
+
+
+def test_a_check_reads_nothing_but_its_own_files_while_collectors_run(tmp_path: Path) -> None:
+    """So what it does meanwhile needs no deadline."""
+    words = ("check", "--root", str(tmp_path), "--only", "nouveau-loaded", "--fail-on", "never", "-t", "json")
+    done = eidos(*words, program=[CHECKOUT[0], "-c", LOOKAHEAD], env={"PYTHONDONTWRITEBYTECODE": "1"})
+    assert done.status == 0, done.err
+    opened = [line.partition("opened: ")[2] for line in done.out.splitlines() if line.startswith("opened: ")]
+    own = tuple(str(path) for path in (ROOT / "eidos", ROOT / "recipes", sys.prefix, sys.base_prefix))
+    assert opened and not [path for path in opened if not path.startswith(own)]
+
+
+def test_what_flags_name_is_read_before_collectors_run() -> None:
+    of_host = {"file", "root", "smi", "kubeconfig", "output", "script", "write-waivers"}
+    files = {option.name for option in check_verb.VERB.options if option.completion}
+    assert files - of_host == set(check_verb._DOCUMENTS) - {"server"}
