@@ -22,6 +22,8 @@ LEVELS = {"debug": 10, "info": 20, "warn": 30, "error": 40}
 #: Bytes that a pipe takes all at once or not at all (pipe(7), PIPE_BUF).
 PIPE_BUF = 4096
 
+#: Characters of one word of a message, for people; no path that somebody reads is longer.
+WORD_LIMIT = 500
 
 #: ``fields`` of all lines of a thread.
 _thread = _local()
@@ -178,7 +180,9 @@ def _text_lines(level: str, message: str, fields: dict[str, object]) -> str:
 
     colour = terminal.shows_colour(_descriptor())
     label, shade = {"warn": ("warning:", terminal.YELLOW), "error": ("error:", terminal.RED)}.get(level, (f"{level}:", terminal.BOLD))
-    line = f"{terminal.paint(label, shade, colour)} {printable(message)}" + (f" ({printable(details)})" if details else "") + "\n"
+    line = (
+        f"{terminal.paint(label, shade, colour)} {printable(_cut_words(message))}" + (f" ({printable(details)})" if details else "") + "\n"
+    )
     excerpt = fields.get("excerpt")
     if isinstance(excerpt, tuple) and printable(excerpt[0]) == excerpt[0]:
         text, index = excerpt
@@ -186,6 +190,15 @@ def _text_lines(level: str, message: str, fields: dict[str, object]) -> str:
     if fields.get("hint"):
         line += f"{terminal.paint('hint:', terminal.CYAN, colour)} {printable(str(fields['hint']))}\n"
     return terminal.fit_locale(line)
+
+
+def _cut_words(text: str) -> str:
+    """``text`` without the ends of words that are too long to be read."""
+    if len(text) <= WORD_LIMIT:
+        return text
+    from eidos.wording import shorten
+
+    return " ".join(shorten(word, WORD_LIMIT) for word in text.split(" "))
 
 
 def _descriptor() -> int:

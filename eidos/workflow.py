@@ -10,7 +10,7 @@ import time
 
 from eidos import __version__, collectors, log
 from eidos.collectors import DEFAULT_CLUSTER, DEFAULT_UNITS, ClusterSelection, Sources, is_cluster_wide
-from eidos.errors import EidosError, InvalidData, InvalidInput
+from eidos.errors import EidosError, InvalidInput
 from eidos.model.record import Record
 
 TYPE_CHECKING = False
@@ -162,10 +162,7 @@ def parse_snapshot(document: bytes | str, name: str = "snapshot") -> Snapshot:
     from eidos.formats import from_text
     from eidos.model.snapshot import Snapshot
 
-    tree = from_text(document, name)
-    if tree is None:
-        raise InvalidData(f"{name} is empty", hint="run 'eidos snapshot -o node.yaml' to write a snapshot")
-    return Snapshot.from_tree(tree, name)
+    return Snapshot.from_tree(from_text(document, name), name)
 
 
 def make_recipe(

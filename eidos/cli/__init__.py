@@ -71,9 +71,11 @@ def _run(arguments: list[str]) -> int:
     if BUILT_FOR:
         _refuse_left_out(name, rest)
     if name not in COMMANDS:
+        from eidos.cli.help import TOPICS
         from eidos.wording import did_you_mean
 
-        hint = did_you_mean(name, COMMANDS, "run 'eidos --help' for a list of commands")
+        is_topic = name in TOPICS
+        hint = f"run 'eidos help {name}'" if is_topic else did_you_mean(name, COMMANDS, "run 'eidos --help' for a list of commands")
         raise InvalidInput(f"unknown command {name!r}", hint)
     module = load_verb_module(name)
     verb: Verb = module.VERB

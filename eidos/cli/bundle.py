@@ -56,7 +56,7 @@ VERB = Verb(
         Option(
             "file", "read the recipe from FILE, - for standard input" + OR_IN_CLUSTER, "FILE", "f", convert=parse_path, completion="file"
         ),
-        Option("bundlers", "build only these components and their dependencies (default: all)", "NAME", "b", multiple=True),
+        Option("bundlers", "build only these components and their dependencies (default all)", "NAME", "b", multiple=True),
         Option(
             "output",
             f"write to this folder (default {DEFAULT_FOLDER}, unless --archive is set); with plan, to this file",
@@ -111,8 +111,8 @@ VERB = Verb(
         Option("node-agent", "add a privileged DaemonSet that runs node/apply.sh on GPU nodes"),
         Option("deployer", "deploy with helm, argocd, flux, helmfile or manifests", "NAME", default="helm", convert=_parse_deployer),
         Option("repo", "name the git repository in which the bundle will be, for argocd and flux", "URL"),
-        Option("path", "name the folder of the bundle in that repository [its root]", "DIR", flag_only=True),
-        Option("revision", "name the branch, tag or commit of that repository [HEAD]", "REV", flag_only=True),
+        Option("path", "name the folder of the bundle in that repository (default its root)", "DIR", flag_only=True),
+        Option("revision", "name the branch, tag or commit of that repository (default HEAD)", "REV", flag_only=True),
         Option(
             "existing",
             "compare with this snapshot of the cluster: use, upgrade or refuse what runs",

@@ -21,8 +21,8 @@ OR_IN_CLUSTER = ", cm://NAMESPACE/NAME or secret://NAMESPACE/NAME"
 
 #: Every verb that may connect to a cluster has these.
 CLUSTER = (
-    Option("kubeconfig", "path to the kubeconfig file (default: the same as kubectl)", "FILE", convert=parse_path, completion="file"),
-    Option("kube-context", "use this context of the kubeconfig (default: the current one)", "NAME"),
+    Option("kubeconfig", "read this kubeconfig file (default the same as kubectl)", "FILE", convert=parse_path, completion="file"),
+    Option("kube-context", "use this context of the kubeconfig (default the current one)", "NAME"),
     Option("kube-namespace", "use this namespace where none is given", "NAME"),
 )
 

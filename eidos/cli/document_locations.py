@@ -33,7 +33,8 @@ STDOUT = "-"
 #: Seconds that a cluster has to answer where no --timeout says otherwise.
 CLUSTER_TIMEOUT_S = 30.0
 
-_CLUSTER_HINT = "write cm://namespace/name or secret://namespace/name for a document in a cluster"
+_URL_HINT = "write cm://NAMESPACE/NAME or secret://NAMESPACE/NAME for a cluster, a presigned https:// URL for an object store"
+_CLUSTER_HINT = "write cm://NAMESPACE/NAME or secret://NAMESPACE/NAME for a document in a cluster"
 _SNAPSHOT_HINT = "run 'eidos snapshot -o node.yaml' to write a snapshot"
 _RECIPE_HINT = "run 'eidos recipe -o recipe.yaml' to write a recipe"
 
@@ -107,7 +108,7 @@ def check_writable(location: str, values: Values | None = None) -> None:
     if not os.path.isdir(folder):
         if os.path.exists(folder):
             raise Unwritable(location, "its parent is a file, not a folder", "use a path whose parents are all folders")
-        raise Unwritable(location, "the folder does not exist", _CLUSTER_HINT if "://" in location else "create the folder first")
+        raise Unwritable(location, "the folder does not exist", _URL_HINT if "://" in location else "create the folder first")
     for path in (folder, location):
         if os.path.exists(path) and not os.access(path, os.W_OK):
             if os.statvfs(path).f_flag & os.ST_RDONLY:
@@ -221,7 +222,12 @@ def read_document(
             return sys.stdin.buffer.read(limit + 1)
     except OSError as fault:
         raise Unavailable(f"{location}: {os_error_reason(fault)}") from fault
-    return read_named_file(location, limit, hint=_CLUSTER_HINT if "://" in location else missing_hint)
+    try:
+        return read_named_file(location, limit, hint=_CLUSTER_HINT if "://" in location else missing_hint)
+    except Unavailable as fault:
+        if isinstance(fault.__cause__, IsADirectoryError):
+            raise InvalidInput(f"{location}: a folder, where {expected} is expected", "name a file") from fault
+        raise
 
 
 def _read_from_cluster(location: str, limit: int, values: Values | None) -> bytes:

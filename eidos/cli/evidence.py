@@ -72,7 +72,7 @@ VERB = Verb(
         UNITS,
         *SELECTION_OPTIONS,
         DATA,
-        Option("timeout", "time limit for reading this node, and for signing", "DURATION", None, "60s", parse_timeout),
+        Option("timeout", "give up reading this node, or signing, after this time", "DURATION", None, "60s", parse_timeout),
         *CLUSTER,
         *SIGNING,
         replace(OUTPUT, help="write to FILE (FILE.zip: zip), - for standard output", default=None, flag_only=True),
@@ -161,7 +161,7 @@ def _judge(sources: EvidenceSources, inputs: JudgeInputs, values: Values) -> tup
         snapshot = sources.complete(source.snapshot)
         now = parse_timestamp(snapshot.timestamp)
         if now is None:
-            log.warn(f"{name or 'the snapshot'}: it does not say when it was taken; judged as of now")
+            log.warn(f"{name or 'the snapshot'} has no timestamp; judged as of now")
         recipe, document = inputs.recipe, inputs.recipe_document
         if recipe is None:
             recipe = make_recipe(inputs.query, snapshot=snapshot, store=inputs.store, explain=True)

@@ -34,7 +34,7 @@ _AGENT_FLAGS = {"create-namespace", "delivery", "image", "memory", "kubernetes-v
 
 #: Flags of ``eidos manifest`` that apply to the agent here, too.
 JOB_OPTIONS: tuple[Option, ...] = (
-    *(replace(option, help="run the Jobs in this namespace (default: eidos)") for option in COMMON_OPTIONS if option.name == "namespace"),
+    *(replace(option, help="run the Jobs in this namespace (default eidos)") for option in COMMON_OPTIONS if option.name == "namespace"),
     *(option for option in (*COMMON_OPTIONS, *AGENT_OPTIONS) if option.name in _AGENT_FLAGS),
 )
 

@@ -134,9 +134,11 @@ def _flags(option: Option) -> str:
 
 
 def _help(option: Option) -> str:
+    text, _, default = option.help.partition(" (default ")  # where it is not a value, the text ends with it
+    default = option.default or default[:-1]
     details = [", ".join(option.choices)] if isinstance(option.choices, dict) and option.choices else []
-    details += [f"default {option.default}"] if option.default else []
-    return option.help + (f" ({'; '.join(details)})" if details else "")
+    details += [f"default {default}"] if default else []
+    return text + (f" ({'; '.join(details)})" if details else "")
 
 
 def manual_page(topic: str) -> str:

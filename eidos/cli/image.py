@@ -36,8 +36,8 @@ VERB = Verb(
             "layout", "write the image into this folder, or archive (.tar)", "PATH", convert=parse_path, flag_only=True, completion="file"
         ),
         Option("tag", "set the tag of the image", "TAG", default="latest", flag_only=True),
-        Option("base-tag", "take this tag of the base [the only one]", "TAG", flag_only=True),
-        Option("program", "put this file in [the one that runs]", "FILE", convert=parse_path, flag_only=True, completion="file"),
+        Option("base-tag", "take this tag of the base (default the only one)", "TAG", flag_only=True),
+        Option("program", "put this file in (default the one that runs)", "FILE", convert=parse_path, flag_only=True, completion="file"),
         FORMAT,
         *LOGGING,
         HELP,

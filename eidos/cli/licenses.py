@@ -31,7 +31,15 @@ VERB = Verb(
     ),
     (
         FLAG_OUTPUT,
-        Option("format", "set the output format [text for one package, else table]", "FORMAT", "t", None, choices=_FORMATS, flag_only=True),
+        Option(
+            "format",
+            "set the output format (default text for one package, else table)",
+            "FORMAT",
+            "t",
+            None,
+            choices=_FORMATS,
+            flag_only=True,
+        ),
         *LOGGING,
         HELP,
     ),

@@ -60,7 +60,7 @@ VERB = Verb(
         flag_option(
             "output",
             "write manifests to this file, - for standard output. For the agent also or only cm://NAMESPACE/NAME or "
-            "secret://NAMESPACE/NAME: where the agent writes, with {node} for the node name (default: cm://NAMESPACE/eidos-{node})",
+            "secret://NAMESPACE/NAME: where the agent writes, with {node} for the node name (default cm://NAMESPACE/eidos-{node})",
             "FILE",
             short="o",
             convert=parse_output,

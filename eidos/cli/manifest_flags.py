@@ -35,12 +35,12 @@ GPU = {
 }
 
 RIGHTS = {
-    "host-network": "the host's network namespace: shows /proc/sys/net",
-    "host-ipc": "the host's IPC namespace: shows its limits",
-    "host-pid": "the host's PID namespace: reads systemd over its private socket",
-    "host-files": "the host's /etc, /usr, /boot and /var/lib, read-only: packages, runtimes, kubelet, next boot",
-    "unconfined": "no AppArmor profile, SELinux type spc_t: systemd's units on Ubuntu and where SELinux is enforced",
-    "privileged": "a privileged container; --gpu driver-root needs it",
+    "host-network": "share the host's network namespace: shows /proc/sys/net",
+    "host-ipc": "share the host's IPC namespace: shows its limits",
+    "host-pid": "share the host's PID namespace: reads systemd over its private socket",
+    "host-files": "mount the host's /etc, /usr, /boot and /var/lib, read-only: packages, runtimes, kubelet, next boot",
+    "unconfined": "run without AppArmor profile, with SELinux type spc_t: systemd's units on Ubuntu and where SELinux is enforced",
+    "privileged": "run a privileged container; --gpu driver-root needs it",
 }
 
 ISSUERS = ("ClusterIssuer", "Issuer")
@@ -174,12 +174,12 @@ def warn_of_share(options: AgentOptions) -> None:
 
 
 COMMON_OPTIONS = (
-    flag_option("namespace", "deploy to this namespace (default: eidos or eidos-server)", "NAME", convert=parse_namespace),
+    flag_option("namespace", "deploy to this namespace (default eidos or eidos-server)", "NAME", convert=parse_namespace),
     flag_option("create-namespace", "create the namespace, with its pod security label"),
     flag_option("delivery", f"deliver the program by {', '.join(DELIVERIES)}", "HOW", default="configmap", convert=parse_delivery),
-    flag_option("program", "deliver this eidos.pyz (default: this file)", "FILE", convert=parse_path, completion="file"),
-    flag_option("image", "use this image with Python 3.9+ (default: a pinned python:slim)", "REF", convert=kubernetes_fields.check_image),
-    flag_option("memory", "set the memory limit (default: 256Mi)", "QUANTITY", convert=kubernetes_fields.check_memory),
+    flag_option("program", "deliver this eidos.pyz (default this file)", "FILE", convert=parse_path, completion="file"),
+    flag_option("image", "use this image with Python 3.9+ (default a pinned python:slim)", "REF", convert=kubernetes_fields.check_image),
+    flag_option("memory", "set the memory limit (default 256Mi)", "QUANTITY", convert=kubernetes_fields.check_memory),
     flag_option("monitoring", "add monitors, alerts and a Grafana dashboard; for the server autoscaling, too"),
     flag_option("monitoring-label", "add this label for Prometheus to select: key=value", "LABEL", multiple=True),
     flag_option("kubernetes-version", "support this Kubernetes version and newer", "VERSION", default="1.30", convert=parse_minor_version),
@@ -187,9 +187,9 @@ COMMON_OPTIONS = (
 
 AGENT_OPTIONS = (
     flag_option("watch", "print a DaemonSet of 'eidos watch' instead of a Job: it exports the findings of each node"),
-    flag_option("interval", "with --watch: time from one cycle to the next", "DURATION", default="60s", convert=parse_interval),
+    flag_option("interval", "with --watch: start a cycle each time this has passed", "DURATION", default="60s", convert=parse_interval),
     flag_option("mark-node", "with --watch: mark nodes while findings fail; needs rights on nodes", "MARKS", choices=MARKS, multiple=True),
-    flag_option("per", "create a Job per node or per group=LABEL of nodes (default: one Job)", "WHAT", convert=parse_per),
+    flag_option("per", "create a Job per node or per group=LABEL of nodes (default one Job)", "WHAT", convert=parse_per),
     flag_option(
         "nodes",
         "use these nodes for --per node, without asking the cluster",

@@ -42,7 +42,7 @@ VERB = Verb(
     (
         Option(
             "output",
-            "write to this folder or file (default: ./bundle, or the name of the file)",
+            "write to this folder or file (default ./bundle, or the name of the file)",
             "PATH",
             "o",
             None,

@@ -103,10 +103,17 @@ VERB = Verb(
             split_commas=False,
             completion="file",
         ),
-        Option("today", "date for support that ends within 90 days [today; lint: of the data]", "DATE", convert=parse_date),
+        Option(
+            "today",
+            "judge as of this date which support ends within 90 days (default today; with lint, the date of the data)",
+            "DATE",
+            convert=parse_date,
+        ),
         Option("server", "query this server instead: https://eidos.example.com", "URL"),
         Option("fallback", "use the built-in data when the server does not respond"),
-        Option("timeout", "time limit for the server or the cluster, including retries", "DURATION", None, "30s", parse_timeout),
+        Option(
+            "timeout", "give up on the server or the cluster after this time, including retries", "DURATION", None, "30s", parse_timeout
+        ),
         *CLUSTER,
         METRICS_FILE,
         replace(OUTPUT, help=OUTPUT.help + OR_IN_CLUSTER),

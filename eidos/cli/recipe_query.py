@@ -23,15 +23,15 @@ if TYPE_CHECKING:
 
 #: The fields of a query.
 QUERY_OPTIONS = (
-    Option("os", "operating system: ubuntu, rhel, cos and others", "NAME"),
-    Option("osv", "operating system version: 24.04", "VERSION"),
-    Option("kernel", "kernel version: 6.8, 6.8.0-1028-aws", "VERSION"),
-    Option("service", "where the cluster runs: eks, gke, aks, oke, self-managed", "NAME"),
-    Option("k8s", "Kubernetes version: 1.33, v1.33.5-eks-3025e55", "VERSION"),
-    Option("gpu", "GPU: h100, gb200, l40s and others", "NAME"),
-    Option("intent", "intent: training, inference", "NAME"),
-    Option("platform", "what runs the workloads: kubeflow, slurm, dynamo, nim, kueue, run-ai, none", "NAME"),
-    Option("machine", "type of the node, which implies its GPU and service: p5.48xlarge", "NAME"),
+    Option("os", "match this operating system: ubuntu, rhel, cos and others", "NAME"),
+    Option("osv", "match this version of it: 24.04", "VERSION"),
+    Option("kernel", "match this kernel version: 6.8, 6.8.0-1028-aws", "VERSION"),
+    Option("service", "match this cluster service: eks, gke, aks, oke, self-managed", "NAME"),
+    Option("k8s", "match this Kubernetes version: 1.33, v1.33.5-eks-3025e55", "VERSION"),
+    Option("gpu", "match this GPU: h100, gb200, l40s and others", "NAME"),
+    Option("intent", "match this intent: training, inference", "NAME"),
+    Option("platform", "match this workload platform: kubeflow, slurm, dynamo, nim, kueue, run-ai, none", "NAME"),
+    Option("machine", "match this machine type, which implies GPU and service: p5.48xlarge", "NAME"),
 )
 
 

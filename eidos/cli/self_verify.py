@@ -50,7 +50,7 @@ VERB = Verb(
         ),
         Option(
             "signature",
-            "read the signature from this file [the file with .sig, .asc or .sigstore.json]",
+            "read the signature from this file (default the file with .sig, .asc or .sigstore.json)",
             "FILE",
             convert=parse_path,
             flag_only=True,
@@ -61,7 +61,7 @@ VERB = Verb(
         *LOGGING,
         HELP,
     ),
-    (Operand("program", "the file to verify [the one that runs]", required=False, convert=parse_path, completion="file"),),
+    (Operand("program", "the file to verify (default the one that runs)", required=False, convert=parse_path, completion="file"),),
     examples=(
         ("eidos self-verify --sums SHA256SUMS", "against the list of a release"),
         ("eidos self-verify --key release.pub", "by the signature beside it"),

@@ -25,7 +25,7 @@ _NAMES = {SSH: "ssh", GPG: "gpg"}
 #: The key of every verb that signs.
 SIGNING = (
     Option("key", "sign with this key: a file, or the fingerprint of an OpenPGP key", "KEY", flag_only=True),
-    Option("with", "use this kind of key [by the form of --key]", "KIND", choices=KINDS, flag_only=True),
+    Option("with", "use this kind of key (default by the form of --key)", "KIND", choices=KINDS, flag_only=True),
     Option("passphrase-file", "read the passphrase of the key from this file", "FILE", convert=parse_path, completion="file"),
 )
 
@@ -49,7 +49,7 @@ VERB = Verb(
         *LOGGING,
         HELP,
     ),
-    (Operand("place", "the folder, tar.gz or zip archive", convert=parse_path, completion="file"),),
+    (Operand("bundle", "the folder, tar.gz or zip archive", convert=parse_path, completion="file"),),
     examples=(
         ("eidos sign bundle.tar.gz --key ~/.ssh/id_ed25519", "with an OpenSSH key"),
         ("eidos sign bundle.tar.gz --key ~/.ssh/id_ed25519.pub", "with the same key in ssh-agent"),
@@ -71,7 +71,7 @@ def run(values: Values) -> int:
     from eidos.bundle.attestation_writer import add_signature
     from eidos.bundle.verification import inspect_bundle
 
-    path = values["place"]
+    path = values["bundle"]
     if is_in_registry(path):
         raise InvalidInput(
             f"{path}: only a folder or an archive can be signed", f"run 'eidos pull {path} -o bundle', sign that, and push it"

@@ -77,7 +77,7 @@ VERB = Verb(
     (
         PLUGIN,
         replace(OUTPUT, help="write to FILE with mode 0600, - for standard output" + OR_IN_CLUSTER),
-        replace(FORMAT, help="set the output format (default: json for FILE.json, else yaml)"),
+        replace(FORMAT, help="set the output format (default json for FILE.json, else yaml)"),
         _collector_option("only", "collect only these collectors or groups of collectors"),
         _collector_option("skip", "do not collect these"),
         _collector_option("require", "exit 3 when one of these is not ok; the snapshot is still written"),
@@ -92,7 +92,9 @@ VERB = Verb(
             "AGE",
             convert=parse_timeout,
         ),
-        Option("timeout", "time limit for all collectors; late ones are reported as failed", "DURATION", None, "10s", parse_timeout),
+        Option(
+            "timeout", "give up on collectors after this time; late ones are reported as failed", "DURATION", None, "10s", parse_timeout
+        ),
         Option("volatile", "include values that change on their own: temperatures, counters"),
         Option(
             "reveal",

@@ -73,7 +73,7 @@ VERB = Verb(
         *LOGGING,
         HELP,
     ),
-    (Operand("place", "the folder, tar.gz or zip archive", convert=parse_path, completion="file"),),
+    (Operand("bundle", "the folder, tar.gz or zip archive", convert=parse_path, completion="file"),),
     examples=(
         ("eidos verify bundle", "a folder"),
         ("eidos verify bundle.tar.gz", "an archive"),
@@ -102,7 +102,7 @@ def run(values: Values) -> int:
 
     from eidos.bundle.verification import inspect_bundle
 
-    path = values["place"]
+    path = values["bundle"]
     policy = _policy(values)
     with ExitStack() as stack:
         inspection = inspect_bundle(document_locations.local_folder(path, values, stack), values["ignore"])

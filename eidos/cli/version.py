@@ -69,7 +69,7 @@ def __getattr__(name: str) -> Verb:
     formats = {"text": "for people", "yaml": "for programs", "json": "for programs"}
     fmt = Option("format", "set the output format", "FORMAT", "t", "text", choices=formats, flag_only=True)
     sboms = {"cyclonedx": "CycloneDX 1.6", "spdx": "SPDX 2.3"}
-    help_text = "print the software bill of materials, in JSON [cyclonedx]"
+    help_text = "print the software bill of materials, in JSON (default cyclonedx)"
     sbom = Option("sbom", help_text, "[FORMAT]", choices=sboms, flag_only=True, implied="cyclonedx")
     examples = (
         ("eidos version", "the same as 'eidos --version'"),

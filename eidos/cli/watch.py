@@ -85,7 +85,7 @@ VERB = Verb(
     ),
     (
         PLUGIN,
-        Option("interval", "time from the start of one cycle to the next", "DURATION", None, "60s", parse_interval),
+        Option("interval", "start a cycle each time this has passed", "DURATION", None, "60s", parse_interval),
         Option("count", "end after this many cycles, with the exit status of 'eidos check'", "N", convert=parse_count),
         Option("listen", "serve Prometheus metrics at ADDRESS:PORT, or :PORT for all addresses", "ADDRESS", convert=parse_listen_address),
         Option("on-change", "run this program for each change, with the line on its standard input", "PROGRAM", completion="file"),
@@ -99,7 +99,7 @@ VERB = Verb(
         FAIL_ON,
         ALLOW_UNKNOWN,
         DATA,
-        Option("timeout", "time limit for reading this node in a cycle", "DURATION", None, "10s", parse_timeout),
+        Option("timeout", "give up reading this node in a cycle after this time", "DURATION", None, "10s", parse_timeout),
         *CLUSTER,
         *LOGGING,
         HELP,

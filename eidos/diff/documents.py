@@ -98,7 +98,7 @@ def parse_document(tree: Any, name: str) -> Snapshot | Recipe | CheckReport:
         return Snapshot.from_tree(tree, name)
     from eidos.redact.harmless_forms import is_speaking
 
-    described = f"a {kind}" if kind and isinstance(kind, str) and is_speaking(kind) else "no document of eidos"
+    described = f"a {kind}" if kind and isinstance(kind, str) and is_speaking(kind) else "not a document of eidos"
     raise InvalidData(
         f"{name}: {described}; expected a snapshot, a recipe, a bundle or a check report", "check that this is the right file"
     )

@@ -104,7 +104,9 @@ def parse_presigned_url(text: str, source: str, *, allows_http: bool) -> Presign
     try:
         url = client.parse_url(text)
     except InvalidInput as fault:
-        raise InvalidInput(f"{source}: not an http or https URL without a password", "use a presigned URL for PUT") from fault
+        raise InvalidInput(
+            f"{source}: invalid URL, or one with a username or password", "use a presigned http or https URL for PUT"
+        ) from fault
     if url.scheme == "http" and not allows_http and not _is_loopback(url.host):
         raise InvalidInput(f"{source}: {url.origin} is not encrypted", "use https, or set EIDOS_PLAIN_HTTP=true")
     query = {name.lower(): value for name, value in parse_qsl(url.target.partition("?")[2], keep_blank_values=True, max_num_fields=None)}

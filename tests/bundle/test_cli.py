@@ -199,7 +199,7 @@ def test_help_names_every_flag() -> None:
     done = eidos("bundle", "--help")
     for flag in ("--bundlers", "--set", "--values", "--registry", "--archive", "--force", "--fail-fast", "--accelerated-toleration"):
         assert flag in done.out
-    assert "PLACE" in eidos("verify", "--help").out
+    assert "BUNDLE" in eidos("verify", "--help").out
 
 
 def test_it_imports_no_reader_of_yaml_for_a_recipe_of_its_own(recipe: Path, tmp_path: Path, pyz: Path) -> None:

@@ -83,7 +83,7 @@ def test_markdown_escapes_what_markdown_would_read(capfd: pytest.CaptureFixture[
         (("old.yaml", "new.yaml", "--root", "/x"), "--root needs --last"),
         (("--last",), "no remembered snapshots"),
         (("old.yaml", "pod.yaml"), "pod.yaml: a Pod; expected a snapshot"),
-        (("old.yaml", "list.yaml"), "list.yaml: no document of eidos"),
+        (("old.yaml", "list.yaml"), "list.yaml: not a document of eidos"),
         (("old.yaml", "new.yaml", "--include", "all"), "invalid value 'all'"),
     ],
 )
