@@ -194,19 +194,8 @@ def data_url(text: str) -> str:
     return f"data:,{''.join(words)}"
 
 
-def _setting_files(setting: Setting) -> tuple[SettingFile, ...]:
-    form = FORMS.get(setting.kind)
-    if form is None:
-        raise Unsettable("it is not a setting of a host")
-    return form(setting, HostFacts()).files
-
-
 def butane(setting: Setting) -> Delivery:
-    """A Butane config of Flatcar: Ignition applies it at the first boot, so a node is provisioned anew."""
-    tree: dict[str, Any] = {"variant": "flatcar", "version": "1.0.0"}
-    if setting.kind == BOOT:
-        tree["kernel_arguments"] = {"should_exist": [parameter(setting)]}
-    else:
-        tree["storage"] = {"files": [{"path": f.path, "mode": 0o644, "contents": {"inline": f.text}} for f in _setting_files(setting)]}
+    """A boot parameter as a Butane config of Flatcar: Ignition applies it at the first boot, so a node is provisioned anew."""
+    tree = {"variant": "flatcar", "version": "1.0.0", "kernel_arguments": {"should_exist": [parameter(setting)]}}
     what = "merge eidos.bu into the Butane config of the nodes, and provision the node again"
     return Delivery("Butane", (SettingFile("eidos.bu", to_yaml(tree)),), instruction=what, cost="reboot", is_reversible=False)
