@@ -1,6 +1,7 @@
 """Signs the statement of a bundle and verifies signatures, with the programs that hosts have.
 
 ``key_forms``           which kind of key a file or a word is
+``key_strength``        which keys are too weak
 ``signing_tools``       how the programs are run
 ``openssh_signature``   ``ssh-keygen -Y`` (SSHSIG)
 ``openpgp_signature``   ``gpg``, detached and armored

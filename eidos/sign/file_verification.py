@@ -1,7 +1,7 @@
 """One file and what came with it: its line in a list of checksums, and its detached signature.
 
-Knows the lines of ``sha256sum`` (GNU coreutils, also with ``--tag``) and the names of signatures beside a file; must not know what the file
-is, nor how a signature is verified.
+Knows the lines that ``sha256sum`` (GNU coreutils, also with ``--tag``, as BSD's ``sha256``) and ``openssl dgst -sha256`` (1.1 and 3, also
+with ``-r``) print, and the names of signatures beside a file; must not know what the file is, nor how a signature is verified.
 """
 
 from __future__ import annotations
@@ -23,6 +23,9 @@ ENDINGS = {SSH: SIGNATURE_ENDINGS["ssh"], GPG: SIGNATURE_ENDINGS["gpg"], OPENSSL
 
 _HEX = frozenset("0123456789abcdef")
 
+#: What comes before the path, and between it and the digest, where the digest is last.
+_TAGGED = (("SHA256 (", ") = "), ("SHA256(", ")= "), ("SHA2-256(", ")= "))
+
 
 def read_limited(path: str, limit: int) -> bytes:
     """The content of a file. Raises NotFound, Unavailable, or InvalidData when it is larger than ``limit`` bytes."""
@@ -33,27 +36,35 @@ def read_limited(path: str, limit: int) -> bytes:
 
 
 def parse_checksum_list(data: bytes, name: str) -> list[tuple[str, str]]:
-    r"""Path and digest of each line. Raises InvalidData, with the line, for anything that ``sha256sum`` does not write.
+    r"""Path and digest of each line. Raises InvalidData, with the line, for anything that none of the programs prints.
+
+    The encoding is UTF-8, or UTF-16 as Windows writes what a program prints. A path that has two digests is ambiguous, and refused.
 
     >>> parse_checksum_list(b"0" * 64 + b" *eidos.pyz\n# of a release\n", "SHA256SUMS")[0][0]
     'eidos.pyz'
     """
-    entries = []
-    for number, line in enumerate(data.decode("utf-8", "surrogateescape").split("\n"), 1):
+    digests: dict[str, str] = {}
+    encoding = "utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8"
+    text = data.decode(encoding, "surrogateescape" if encoding == "utf-8" else "replace").removeprefix("\ufeff")
+    for number, line in enumerate(text.split("\n"), 1):
         line = line.removesuffix("\r")
         if not line.strip() or line.startswith("#"):
             continue
-        is_escaped, text = line.startswith("\\"), line.removeprefix("\\")
-        if text.startswith("SHA256 (") and ") = " in text:
-            path, _, digest = text[8:].rpartition(") = ")
+        is_escaped, line = line.startswith("\\"), line.removeprefix("\\")
+        tag, end = next(((tag, end) for tag, end in _TAGGED if line.startswith(tag) and end in line), ("", ""))
+        if tag:
+            path, _, digest = line[len(tag) :].rpartition(end)
         else:
-            digest, mark, path = text[:64], text[64:66], text[66:]
+            digest, mark, path = line[:64], line[64:66], line[66:]
             digest = digest if mark in ("  ", " *") else ""
         digest = digest.lower()
         if len(digest) != 64 or not set(digest) <= _HEX or not path:
-            raise InvalidData(f"{name}, line {number}: expected a SHA-256, two spaces and a path", "pass a file that sha256sum wrote")
-        entries.append((_unescape(path) if is_escaped else path, digest))
-    return entries
+            hint = "pass a list that sha256sum or 'openssl dgst -sha256' printed"
+            raise InvalidData(f"{name}, line {number}: expected a SHA-256, two spaces and a path", hint)
+        path = _unescape(path) if is_escaped else path
+        if digests.setdefault(path, digest) != digest:
+            raise InvalidData(f"{name}, line {number}: {path} has another digest in an earlier line", "pass the list of one release")
+    return list(digests.items())
 
 
 def _unescape(path: str) -> str:

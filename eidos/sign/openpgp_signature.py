@@ -7,7 +7,8 @@ names the key.
 
 from __future__ import annotations
 
-from eidos.errors import IntegrityError, Unavailable
+from eidos.errors import IntegrityError, InvalidInput, Unavailable
+from eidos.sign.key_strength import OPENPGP_ALGORITHMS, weakness_of_openpgp_key
 from eidos.sign.signing_tools import failure_reason, private_folder, run_signer, run_tool
 
 TYPE_CHECKING = False
@@ -39,7 +40,10 @@ class UnknownSigner(IntegrityError):
 
 
 def sign_with_gpg(name: str, data: bytes, deadline: float, passphrase_file: str | None = None) -> tuple[bytes, str]:
-    """The signature of ``data`` by a key of the user's keyring, and the key's fingerprint. Raises Unavailable when it cannot be used."""
+    """The signature of ``data`` by a key of the user's keyring, and the key's fingerprint. Raises Unavailable when it cannot be used.
+
+    Raises InvalidInput when it is too weak.
+    """
     passphrase = ("--pinentry-mode", "loopback", "--passphrase-file", passphrase_file) if passphrase_file else ()
     command = (*_GPG, *passphrase, "--armor", "--local-user", name, "--detach-sign", "--output", "-", "-")
     signature = run_signer(command, deadline, data)
@@ -47,6 +51,8 @@ def sign_with_gpg(name: str, data: bytes, deadline: float, passphrase_file: str 
         result = run_tool((*_GPG, "--status-fd", "1", "--verify", f"{folder}/signature", "-"), deadline, data)
     for line in _status_lines(result.output):
         if fingerprints := _fingerprints(line):
+            if weakness := _find_weakness(result.output, fingerprints[-1], (), deadline):
+                raise InvalidInput(f"--key: {name}: {weakness}", "make one with 'gpg --quick-gen-key NAME ed25519 sign'")
             return signature, fingerprints[-1]
     raise Unavailable(f"gpg does not verify what it signed: {failure_reason(result)}")
 
@@ -54,7 +60,8 @@ def sign_with_gpg(name: str, data: bytes, deadline: float, passphrase_file: str 
 def verify_with_gpg(data: bytes, signature: bytes, deadline: float, *, key: bytes = b"", fingerprint: str = "") -> str:
     """The fingerprint of the primary key that signed ``data``: a key in ``key``, or the one with ``fingerprint`` of the user's keyring.
 
-    Raises UnknownSigner when another key did, IntegrityError when the signature does not match, or it or the key is no longer valid.
+    Raises UnknownSigner when another key did, IntegrityError when the signature does not match, or it or the key is no longer valid, or too
+    weak.
     """
     with private_folder({"signature": signature, "key": key}) as folder:
         home = ("--homedir", folder) if key else ()
@@ -63,7 +70,17 @@ def verify_with_gpg(data: bytes, signature: bytes, deadline: float, *, key: byte
             if result.status:
                 raise IntegrityError(f"gpg cannot read the public key: {failure_reason(result)}")
         result = _run_gpg((*home, "--status-fd", "1", "--verify", f"{folder}/signature", "-"), deadline, data)
-    return read_signer(result.output, fingerprint, failure_reason(result) if result.status else "")
+        signer = read_signer(result.output, fingerprint, failure_reason(result) if result.status else "")
+        if weakness := _find_weakness(result.output, signer, home, deadline):
+            raise IntegrityError(f"gpg: {weakness}")
+    return signer
+
+
+def _find_weakness(status: bytes, signer: str, home: tuple[str, ...], deadline: float) -> str:
+    """Why a key of the primary key ``signer`` that made a valid signature is too weak; empty when none is."""
+    lines = [line for line in _status_lines(status) if _fingerprints(line)[-1:] == [signer] and line[8:9] and line[8] in OPENPGP_ALGORITHMS]
+    listing = _run_gpg((*home, "--with-colons", "--list-keys", signer), deadline).output.decode("utf-8", "replace") if lines else ""
+    return next(filter(None, (weakness_of_openpgp_key(listing, line[2]) for line in lines)), "")
 
 
 def _run_gpg(arguments: tuple[str, ...], deadline: float, stdin: bytes = b"") -> ProgramResult:

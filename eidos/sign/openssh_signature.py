@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import binascii
 
-from eidos.errors import IntegrityError, Unavailable
+from eidos.errors import IntegrityError, InvalidInput, Unavailable
+from eidos.sign.key_strength import weakness_of_ssh_key
 from eidos.sign.signing_tools import failure_reason, private_folder, run_signer, run_tool
 
 TYPE_CHECKING = False
@@ -23,13 +24,16 @@ _BEGIN, _END = b"-----BEGIN SSH SIGNATURE-----", b"-----END SSH SIGNATURE-----"
 def sign_with_ssh(key_path: str, data: bytes, deadline: float) -> tuple[bytes, str]:
     """The signature of ``data``, and the SHA-256 of the public key in hexadecimal; ``key_path`` may be a public key that ssh-agent has.
 
-    Raises Unavailable when the key cannot be used.
+    Raises Unavailable when the key cannot be used, InvalidInput when it is too weak.
     """
     signature = run_signer(("ssh-keygen", "-Y", "sign", "-n", NAMESPACE, "-f", key_path), deadline, data)
     try:
-        return signature, key_digest(public_key(signature))
+        key = public_key(signature)
     except ValueError as fault:
         raise Unavailable("ssh-keygen printed no signature", "check that it is OpenSSH 8.1 or newer") from fault
+    if weakness := weakness_of_ssh_key(key):
+        raise InvalidInput(f"--key: {key_path}: {weakness}", "make one with 'ssh-keygen -t ed25519'")
+    return signature, key_digest(key)
 
 
 def public_key(signature: bytes) -> bytes:
@@ -79,7 +83,9 @@ def verify_with_key(key_line: bytes, data: bytes, signature: bytes, deadline: fl
 
 
 def verify_with_signers(signers: bytes, identity: str, data: bytes, signature: bytes, deadline: float) -> None:
-    """Raise IntegrityError unless a key that belongs to ``identity`` in the allowed signers (ssh-keygen(1)) signed ``data``."""
+    """Raise IntegrityError unless a key of ``identity`` in the allowed signers (ssh-keygen(1)) that is not weak signed ``data``."""
+    if weakness := weakness_of_ssh_key(public_key(signature)):
+        raise IntegrityError(weakness)
     with private_folder({"signers": signers, "signature": signature}) as folder:
         command = ("ssh-keygen", "-Y", "verify", "-n", NAMESPACE, "-I", identity, "-f", f"{folder}/signers", "-s", f"{folder}/signature")
         result = run_tool(command, deadline, data)

@@ -15,6 +15,7 @@ import os
 
 from eidos.errors import IntegrityError, InvalidData, InvalidInput, Unavailable
 from eidos.model.record import Record
+from eidos.sign.key_strength import weakness_of_pem_key
 from eidos.sign.signing_tools import failure_reason, private_folder, run_signer, run_tool
 
 TYPE_CHECKING = False
@@ -31,16 +32,22 @@ ALGORITHMS = {
 MEDIA_TYPE, MEDIA_TYPE_PREFIX = "application/vnd.dev.sigstore.bundle.v0.3+json", "application/vnd.dev.sigstore.bundle"
 
 
+_NEW_KEY = "make one with 'openssl genpkey -algorithm ed25519'"
+
+
 def sign_with_openssl(key_path: str, data: bytes, deadline: float, passphrase_file: str | None = None) -> tuple[bytes, str]:
     """A Sigstore bundle with the signature of ``data``, and the SHA-256 of the public key in hexadecimal.
 
-    Raises Unavailable when the key cannot be used, InvalidInput for a key of another algorithm.
+    Raises Unavailable when the key cannot be used, InvalidInput for a key of another algorithm, or one that is too weak.
     """
     passphrase = ("-passin", f"file:{passphrase_file}" if passphrase_file else "pass:")
     spki = run_signer(("openssl", "pkey", "-in", key_path, *passphrase, "-pubout", "-outform", "DER"), deadline)
+    algorithm = _algorithm(spki)
+    if weakness := weakness_of_pem_key(spki, algorithm):
+        raise InvalidInput(f"--key: {key_path}: {weakness}", _NEW_KEY)
     with private_folder({"data": data}) as folder:
         command: tuple[str, ...]
-        if _algorithm(spki) == "Ed25519":  # which signs in one go, and reads a file for it
+        if algorithm == "Ed25519":  # which signs in one go, and reads a file for it
             command = ("openssl", "pkeyutl", "-sign", "-inkey", key_path, *passphrase, "-rawin", "-in", f"{folder}/data")
         else:
             command = ("openssl", "dgst", "-sha256", "-sign", key_path, *passphrase, f"{folder}/data")
@@ -66,8 +73,6 @@ def sign_with_cosign(key_path: str, data: bytes, deadline: float, passphrase_fil
             result = run_tool((*command, *more, f"{folder}/data"), deadline, environ=environ)
     if result.status:
         raise Unavailable(f"cosign cannot sign: {failure_reason(result)}", "pass the passphrase with --passphrase-file or COSIGN_PASSWORD")
-    import binascii
-
     return _bundle(binascii.a2b_base64(result.output), data, spki)
 
 
@@ -78,8 +83,6 @@ def _bundle(signature: bytes, data: bytes, spki: bytes) -> tuple[bytes, str]:
 
 def pem_content(data: bytes) -> bytes:
     """The SubjectPublicKeyInfo in a PEM file. Raises InvalidInput when there is none."""
-    import binascii
-
     body = data.partition(b"-----BEGIN PUBLIC KEY-----")[2].partition(b"-----END PUBLIC KEY-----")[0]
     try:
         content = binascii.a2b_base64(b"".join(body.split()))
@@ -94,10 +97,14 @@ def verify_with_openssl(key: bytes, data: bytes, signature: MessageSignature, de
     """Raise IntegrityError unless the key of this PEM file signed ``data``."""
     if signature.message_digest != hashlib.sha256(data).digest():
         raise IntegrityError("it is about other content")
+    spki = pem_content(key)
+    algorithm = _algorithm(spki)
+    if weakness := weakness_of_pem_key(spki, algorithm):
+        raise IntegrityError(weakness)
     with private_folder({"data": data, "signature": signature.signature, "key": key}) as folder:
         file, mark, public = f"{folder}/data", f"{folder}/signature", f"{folder}/key"
         command: tuple[str, ...]
-        if _algorithm(pem_content(key)) == "Ed25519":
+        if algorithm == "Ed25519":
             command = ("openssl", "pkeyutl", "-verify", "-pubin", "-inkey", public, "-rawin", "-in", file, "-sigfile", mark)
         else:
             command = ("openssl", "dgst", "-sha256", "-verify", public, "-signature", mark, file)
@@ -110,7 +117,7 @@ def _algorithm(spki: bytes) -> str:
     for name, identifier in ALGORITHMS.items():
         if identifier in spki[:24]:
             return name
-    raise InvalidInput("the key is neither EC, RSA nor Ed25519", "make one with 'openssl genpkey -algorithm ed25519'")
+    raise InvalidInput("the key is neither EC, RSA nor Ed25519", _NEW_KEY)
 
 
 class MessageSignature(Record):

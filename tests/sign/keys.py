@@ -14,6 +14,16 @@ import pytest
 PASSPHRASE = "correct horse"
 
 
+#: Keys in PEM → the arguments of genpkey that make them.
+PEM_OPTIONS = {
+    "EC": ("EC", "-pkeyopt", "ec_paramgen_curve:P-256"),
+    "RSA": ("RSA",),
+    "ed25519": ("ed25519",),
+    "EC192": ("EC", "-pkeyopt", "ec_paramgen_curve:prime192v1"),
+    "RSA1024": ("RSA", "-pkeyopt", "rsa_keygen_bits:1024"),
+}
+
+
 class KeyPair(NamedTuple):
     """What ``--key`` takes to sign and to verify, with the flags that signing needs besides."""
 
@@ -30,12 +40,13 @@ class Keys(dict[str, KeyPair]):
         self.folder, self.gpg_home = folder, gpg_home
 
     def __missing__(self, name: str) -> KeyPair:
-        if name in ("EC", "RSA", "ed25519"):
+        if name in PEM_OPTIONS:
             need("openssl")
             pair = make_pem_key(self.folder, name, PASSPHRASE if name == "EC" else "")
-        elif name == "gpg":
+        elif name in ("gpg", "gpg-rsa1024"):
             need("gpg")
-            fingerprint, exported = make_gpg_key(self.gpg_home), self.folder / "gpg.asc"
+            form = name.partition("-")[2] or "ed25519"
+            fingerprint, exported = make_gpg_key(self.gpg_home, f"{form}@example.com", kind=form), self.folder / f"{name}.asc"
             exported.write_text(run("gpg", "--homedir", str(self.gpg_home), "--batch", "--armor", "--export", fingerprint))
             pair = KeyPair(fingerprint, str(exported))
         elif name == "gpg-with-passphrase":
@@ -45,7 +56,8 @@ class Keys(dict[str, KeyPair]):
             pair = KeyPair("locked@example.com", fingerprint, ("--with", "gpg", "--passphrase-file", str(secret)))
         else:
             need("ssh-keygen")
-            pair = make_ssh_key(self.folder, name, "ecdsa" if name == "ssh-ecdsa" else "ed25519")
+            kind = {"ssh-ecdsa": "ecdsa", "ssh-rsa1024": "rsa"}.get(name, "ed25519")
+            pair = make_ssh_key(self.folder, name, kind, bits="1024" if kind == "rsa" else "")
         self[name] = pair
         return pair
 
@@ -56,28 +68,27 @@ def run(*command: str, **variables: str) -> str:
     return done.stdout
 
 
-def make_ssh_key(folder: Path, name: str = "ssh", kind: str = "ed25519", passphrase: str = "") -> KeyPair:
+def make_ssh_key(folder: Path, name: str = "ssh", kind: str = "ed25519", passphrase: str = "", bits: str = "") -> KeyPair:
     """A key of OpenSSH."""
-    run("ssh-keygen", "-q", "-t", kind, "-N", passphrase, "-C", "", "-f", str(folder / name))
+    run("ssh-keygen", "-q", "-t", kind, *(("-b", bits) if bits else ()), "-N", passphrase, "-C", "", "-f", str(folder / name))
     return KeyPair(str(folder / name), str(folder / f"{name}.pub"))
 
 
-def make_pem_key(folder: Path, algorithm: str, passphrase: str = "") -> KeyPair:
-    """A key in PEM: ``EC``, ``RSA`` or ``ed25519``."""
-    private, public, secret = folder / f"{algorithm}.pem", folder / f"{algorithm}.pub", folder / f"{algorithm}.pass"
-    options = ["-pkeyopt", "ec_paramgen_curve:P-256"] if algorithm == "EC" else []
-    options += ["-aes256", "-pass", f"pass:{passphrase}"] if passphrase else []
-    run("openssl", "genpkey", "-algorithm", algorithm, *options, "-out", str(private))
+def make_pem_key(folder: Path, name: str, passphrase: str = "") -> KeyPair:
+    """A key in PEM, one of ``PEM_OPTIONS``."""
+    private, public, secret = folder / f"{name}.pem", folder / f"{name}.pub", folder / f"{name}.pass"
+    encryption = ["-aes256", "-pass", f"pass:{passphrase}"] if passphrase else []
+    run("openssl", "genpkey", "-algorithm", *PEM_OPTIONS[name], *encryption, "-out", str(private))
     run("openssl", "pkey", "-in", str(private), "-passin", f"pass:{passphrase}", "-pubout", "-out", str(public))
     secret.write_text(f"{passphrase}\n")
     return KeyPair(str(private), str(public), ("--passphrase-file", str(secret)) if passphrase else ())
 
 
-def make_gpg_key(home: Path, name: str = "release@example.com", passphrase: str = "") -> str:
+def make_gpg_key(home: Path, name: str = "release@example.com", passphrase: str = "", kind: str = "ed25519") -> str:
     """A key in the keyring at ``home``; its fingerprint."""
     home.mkdir(mode=0o700, exist_ok=True)
     words = ["--batch", "--quiet", "--pinentry-mode", "loopback", "--passphrase", passphrase]
-    run("gpg", "--homedir", str(home), *words, "--quick-gen-key", name, "ed25519", "sign", "never")
+    run("gpg", "--homedir", str(home), *words, "--quick-gen-key", name, kind, "sign", "never")
     lines = run("gpg", "--homedir", str(home), "--batch", "--with-colons", "--list-keys", name).splitlines()
     return next(line.split(":")[9] for line in lines if line.startswith("fpr:"))
 

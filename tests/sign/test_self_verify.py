@@ -37,20 +37,47 @@ def program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 # ---- lists ----
 
 
-@pytest.mark.parametrize("flags", [[], ["--tag"], ["--binary"]])
-def test_what_sha256sum_writes_is_read(tmp_path: Path, flags: list[str]) -> None:
-    need("sha256sum")
-    names = ["eidos.pyz", "with blank.pyz", "back\\slash", "new\nline", "ü"]
+@pytest.mark.parametrize(
+    "command", ["sha256sum", "sha256sum --tag", "sha256sum --binary", "openssl dgst -sha256", "openssl dgst -r -sha256"]
+)
+def test_what_programs_print_is_read(tmp_path: Path, command: str) -> None:
+    need(command.partition(" ")[0])
+    names = ["eidos.pyz", "with blank.pyz", "ü", "a)= b", *(["back\\slash", "new\nline"] if command.startswith("sha256sum") else [])]
     for name in names:
         (tmp_path / name).write_bytes(name.encode())
-    done = subprocess.run(["sha256sum", *flags, *names], cwd=tmp_path, capture_output=True, check=True, env={"LC_ALL": "C.UTF-8"})
+    done = subprocess.run([*command.split(), *names], cwd=tmp_path, capture_output=True, check=True, env={"LC_ALL": "C.UTF-8"})
     assert parse_checksum_list(done.stdout, "sums") == [(name, hashlib.sha256(name.encode()).hexdigest()) for name in names]
 
 
 @pytest.mark.parametrize(
-    "line", ["x", f"{OTHER} eidos.pyz", f"{OTHER[1:]}  eidos.pyz", f"{'g' * 64}  eidos.pyz", f"{OTHER}  ", "SHA256 (x) = 0"]
+    "data",
+    [
+        f"{DIGEST}  ./eidos.pyz\r\n{OTHER} *a\r\n".encode(),
+        b"\xef\xbb\xbf" + f"{DIGEST.upper()} */dist/eidos.pyz\n{OTHER}  a".encode(),
+        f"SHA256(C:\\dist\\eidos.pyz)= {DIGEST}\r\nSHA2-256(a)= {OTHER}\r\n".encode("utf-16"),  # as PowerShell writes it
+        f"SHA256 (eidos.pyz) = {DIGEST}\n# comment\n\nSHA256 (eidos.pyz) = {DIGEST}\n{OTHER}  a\n".encode(),
+    ],
 )
-def test_what_sha256sum_does_not_write_is_refused_with_its_line(line: str) -> None:
+def test_forms_of_lists(data: bytes) -> None:
+    entries = parse_checksum_list(data, "sums")
+    assert [digest for _, digest in entries] == [DIGEST, OTHER]
+    assert find_listed(entries, "eidos.pyz", DIGEST, "sums") == entries[0][0]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "x",
+        f"{OTHER} eidos.pyz",
+        f"{OTHER[1:]}  eidos.pyz",
+        f"{'g' * 64}  eidos.pyz",
+        f"{OTHER}  ",
+        "SHA256 (x) = 0",
+        f"{DIGEST}  a",
+        f"SHA512 (a) = {OTHER * 2}",
+    ],
+)
+def test_what_no_program_prints_is_refused_with_its_line(line: str) -> None:
     with pytest.raises(InvalidData, match=r"^sums, line 3: "):
         parse_checksum_list(f"# a comment\n{OTHER}  a\n{line}\n".encode(), "sums")
 

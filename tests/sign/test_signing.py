@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from eidos.bundle.attestation_writer import add_signature
 from eidos.bundle.bundle_options import BundleOptions
@@ -25,7 +27,9 @@ from eidos.bundle.tar_archive import pack_tar_gz
 from eidos.bundle.zip_archive import pack_zip
 from eidos.errors import EidosError
 from eidos.model.bundle import STATEMENT, Bundle, signature_path
+from eidos.sign.key_strength import weakness_of_openpgp_key, weakness_of_pem_key, weakness_of_ssh_key
 from eidos.sign.openssh_signature import sign_with_ssh
+from eidos.sign.openssl_signature import MessageSignature, format_sigstore_bundle, pem_content
 from eidos.workflow import make_bundle, make_recipe, write_bundle
 from tests.sign.keys import PASSPHRASE, KeyPair, Keys, make_gpg_key, make_ssh_key, need, run
 from tests.support.program import Result, Run
@@ -288,6 +292,83 @@ def test_a_key_that_is_locked_or_none_is_named(archive: Path, tmp_path: Path, ke
         assert done.status == 2 and reason in done.err, name
     assert signer.eidos("sign", str(archive)).status == 2
     assert archive.read_bytes() == content
+
+
+def sign_by_hand(pair: KeyPair, statement: bytes, gpg_home: Path) -> tuple[str, bytes]:
+    """A signature of a statement by the program alone: its name in a bundle, and its content."""
+    command: tuple[str, ...]
+    if pair.private.endswith(".pem"):
+        command = ("openssl", "dgst", "-sha256", "-sign", pair.private)
+    elif os.path.exists(pair.private):
+        command = ("ssh-keygen", "-Y", "sign", "-n", "eidos", "-f", pair.private)
+    else:
+        command = ("gpg", "--homedir", str(gpg_home), "--batch", "--armor", "--local-user", pair.private, "--detach-sign")
+    signature = subprocess.run(command, input=statement, capture_output=True, check=True, timeout=60).stdout
+    kind = {"openssl": "key", "ssh-keygen": "ssh", "gpg": "gpg"}[command[0]]
+    if kind == "key":
+        key = hashlib.sha256(pem_content(Path(pair.public).read_bytes())).digest()
+        signature = format_sigstore_bundle(MessageSignature(signature, hashlib.sha256(statement).digest(), key))
+    return signature_path(kind, "ab" * 32, sha256(signature)), signature
+
+
+WEAK = {
+    "ssh-rsa1024": "RSA key of 1024 bits",
+    "RSA1024": "RSA key of 1024 bits",
+    "EC192": "ECDSA key of 192 bits",
+    "gpg-rsa1024": "RSA key of 1024 bits",
+}
+
+
+@pytest.mark.parametrize("kind", WEAK)
+@pytest.mark.exhaustive(sample=1)
+def test_a_weak_key_neither_signs_nor_verifies(kind: str, archive: Path, keys: Keys, signer: Signer, tmp_path: Path) -> None:
+    pair, content = keys[kind], archive.read_bytes()
+    done = signer.sign(archive, pair)
+    assert done.status == 2 and f"error: --key: {pair.private}: {WEAK[kind]} is too weak" in done.err, done
+    assert archive.read_bytes() == content
+    name, signature = sign_by_hand(pair, bundle().files[STATEMENT], signer.gpg_home)
+    add_signature(str(archive), name, signature)
+    done = signer.verify(archive, "--key", pair.public)
+    assert done.status == 5 and f"{WEAK[kind]} is too weak" in done.out + done.err, done
+    if kind.startswith("ssh"):
+        (tmp_path / "signers").write_text(f"alice@example.com {Path(pair.public).read_text()}")
+        done = signer.verify(archive, "--allowed-signers", str(tmp_path / "signers"))
+        assert done.status == 5 and f"{WEAK[kind]} is too weak" in done.out + done.err, done
+
+
+def wire(*fields: bytes) -> bytes:
+    return b"".join(len(field).to_bytes(4, "big") + field for field in fields)
+
+
+def integer(bits: int) -> bytes:
+    return b"\0" + ((1 << bits) - 1).to_bytes(bits // 8 + 1, "big")
+
+
+@pytest.mark.parametrize(
+    ("weakness", "bits"),
+    [
+        (weakness_of_ssh_key(wire(b"ssh-rsa", b"\3", integer(2048))), 0),
+        (weakness_of_ssh_key(wire(b"ssh-rsa", b"\3", integer(2047))), 2047),
+        (weakness_of_ssh_key(wire(b"ssh-rsa-cert-v01@openssh.com", b"nonce", b"\3", integer(3072)) + b"\0" * 9), 0),
+        (weakness_of_ssh_key(wire(b"ssh-rsa-cert-v01@openssh.com", b"nonce", b"\3", integer(1024)) + b"\0" * 9), 1024),
+        (weakness_of_ssh_key(wire(b"ssh-rsa")), -1),
+        (weakness_of_ssh_key(wire(b"ssh-dss", integer(1024))), -1),
+        (weakness_of_ssh_key(wire(b"ssh-ed25519", b"x" * 32)), 0),
+        (weakness_of_pem_key(b"\x30\x80\x00\x00", "RSA"), -1),
+        (weakness_of_pem_key(b"", "ECDSA"), -1),
+        (weakness_of_openpgp_key("pub:u:2048:1:A:\nfpr:::::::::A:\nsub:u:1024:17:B:\nfpr:::::::::B:\n", "A"), 0),
+        (weakness_of_openpgp_key("pub:u:2048:1:A:\nfpr:::::::::A:\nsub:u:1024:17:B:\nfpr:::::::::B:\n", "B"), 1024),
+        (weakness_of_openpgp_key("pub:u:255:22:A:\nfpr:::::::::A:\n", "A"), 0),
+    ],
+)
+def test_which_keys_are_weak(weakness: str, bits: int) -> None:
+    assert bool(weakness) is bool(bits) and (bits < 1 or f" of {bits} bits " in weakness), weakness
+
+
+@given(st.binary(max_size=80))
+def test_any_bytes_are_a_strong_or_a_weak_key(data: bytes) -> None:
+    for weakness in (weakness_of_ssh_key(data), weakness_of_pem_key(data, "RSA"), weakness_of_pem_key(data, "ECDSA")):
+        assert isinstance(weakness, str)
 
 
 def test_an_agent_signs_with_a_public_key(archive: Path, tmp_path: Path, signer: Signer) -> None:

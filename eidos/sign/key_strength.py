@@ -1,0 +1,78 @@
+"""Which keys are too weak to sign with: those whose signatures somebody else may be able to make.
+
+Knows the sizes below which NIST allows no new signatures (SP 800-131A Rev. 2, section 3: 2048 bits of RSA and DSA, 224 of a curve), and
+where a public key of OpenSSH (RFC 4253, section 6.6; PROTOCOL.certkeys), of PEM (SubjectPublicKeyInfo: RFC 5280, RFC 8017, RFC 5480) and a
+list of ``gpg --with-colons`` (doc/DETAILS) have them; must not know signatures. ssh-keygen, gpg and openssl take such keys without a word,
+ssh-keygen even DSA of 1024 bits with SHA-1, which OpenSSH 10 no longer has at all.
+"""
+
+from __future__ import annotations
+
+MINIMUM_BITS, MINIMUM_CURVE_BITS = 2048, 224
+
+#: Numbers in OpenPGP of the algorithms whose keys may be too small (RFC 9580, section 9.1).
+OPENPGP_ALGORITHMS = {"1": "RSA", "2": "RSA", "3": "RSA", "17": "DSA"}
+
+
+def weakness_of_ssh_key(blob: bytes) -> str:
+    """Why a public key in the wire format of SSH, or the one in a certificate, is too weak; empty when it is not."""
+    fields: list[bytes] = []
+    while blob and len(fields) < 4:
+        size = int.from_bytes(blob[:4], "big")
+        fields.append(blob[4 : 4 + size])
+        blob = blob[4 + size :]
+    algorithm = fields[0] if fields else b""
+    if algorithm.startswith(b"ssh-dss"):
+        return "DSA key is too weak: it signs with SHA-1"
+    if not algorithm.startswith(b"ssh-rsa"):
+        return ""
+    index = 3 if b"-cert-" in algorithm else 2  # a certificate has a nonce first
+    return _weakness("RSA", int.from_bytes(b"".join(fields[index : index + 1]), "big").bit_length(), MINIMUM_BITS)
+
+
+def weakness_of_pem_key(spki: bytes, algorithm: str) -> str:
+    """Why a public key, a SubjectPublicKeyInfo in DER, of an ``algorithm`` is too weak; empty when it is not."""
+    try:
+        (_, info), *_ = _der_elements(spki)
+        _, (_, bits) = _der_elements(info)
+        if algorithm == "RSA":
+            (_, key), *_ = _der_elements(bits[1:])
+            (_, modulus), *_ = _der_elements(key)
+            return _weakness(algorithm, int.from_bytes(modulus, "big").bit_length(), MINIMUM_BITS)
+        if algorithm == "ECDSA":
+            is_compressed = bits[1] in (2, 3)  # SEC 1, section 2.3.3: a byte, then one coordinate, or both
+            return _weakness(algorithm, (len(bits) - 2) * 8 // (1 if is_compressed else 2), MINIMUM_CURVE_BITS)
+    except (ValueError, IndexError):
+        return "the size of the key is not readable"
+    return ""
+
+
+def weakness_of_openpgp_key(listing: str, fingerprint: str) -> str:
+    """Why a key or a subkey in a list of ``gpg --with-colons`` is too weak; empty when it is not."""
+    bits = algorithm = ""
+    for line in listing.splitlines():
+        fields = line.split(":")
+        if fields[0] in ("pub", "sub") and len(fields) > 3:
+            bits, algorithm = fields[2:4]
+        if fields[0] == "fpr" and fields[9:10] == [fingerprint] and algorithm in OPENPGP_ALGORITHMS:
+            return _weakness(OPENPGP_ALGORITHMS[algorithm], int(bits) if bits.isdecimal() else 0, MINIMUM_BITS)
+    return ""
+
+
+def _weakness(algorithm: str, bits: int, minimum: int) -> str:
+    return f"{algorithm} key of {bits} bits is too weak; expected at least {minimum}" if bits < minimum else ""
+
+
+def _der_elements(data: bytes) -> list[tuple[int, bytes]]:
+    """Tag and content of each element (X.690, definite lengths). Raises ValueError or IndexError for anything else."""
+    elements = []
+    while data:
+        tag, size, start = data[0], data[1], 2
+        if size >= 0x80:
+            start += size & 0x7F
+            size = int.from_bytes(data[2:start], "big")
+        if size > len(data) - start:
+            raise ValueError("cut off")
+        elements.append((tag, data[start : start + size]))
+        data = data[start + size :]
+    return elements
