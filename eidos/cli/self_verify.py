@@ -40,7 +40,9 @@ VERB = Verb(
         ),
     ),
     (
-        Option("sums", "compare with this list of sha256sum or openssl dgst", "FILE", convert=parse_path, flag_only=True, completion="file"),
+        Option(
+            "sums", "compare with this list of sha256sum or openssl dgst", "FILE", convert=parse_path, flag_only=True, completion="file"
+        ),
         Option(
             "key",
             "require a signature of this key: an OpenSSH public key, one in PEM, an OpenPGP key or fingerprint",

@@ -148,7 +148,7 @@ class RegistryClient:
             limit = time.monotonic() + REQUEST_TIMEOUT_S
             response = self.exchange(method, url, headers, open_body, self.deadline if open_body else min(self.deadline, limit))
             try:
-                body = _read_body(response, RESPONSE_LIMIT)
+                body = _read_body(response, f"{self.reference.name}: {what or method}")
             except ConnectionBroken as broken:
                 raise retry.AttemptFailed(broken.fault) from broken
             if response.status not in expected:
@@ -260,7 +260,7 @@ class RegistryClient:
             deadline = min(self.deadline, time.monotonic() + REQUEST_TIMEOUT_S)
             try:
                 response = self._pool(target).send(method, target.target, {"User-Agent": f"eidos/{__version__}", **headers}, body, deadline)
-                data = _read_body(response, RESPONSE_LIMIT)
+                data = _read_body(response, f"the token server {target.origin}")
             except ConnectionBroken as broken:
                 raise retry.AttemptFailed(broken.fault, is_retryable=broken.is_retryable) from broken
             if response.status in TRANSIENT_STATUSES:
@@ -304,13 +304,13 @@ def _failure(message: str, status: int, headers: Mapping[str, str], hint: str | 
     return retry.AttemptFailed(RegistryError(message, retry.delay_hint(delay) or hint, status), delay, status == 429)
 
 
-def _read_body(response: StreamedResponse, limit: int) -> bytes:
+def _read_body(response: StreamedResponse, subject: str) -> bytes:
     chunks, size = [], 0
     while chunk := response.read_chunk():
         size += len(chunk)
-        if size > limit:
+        if size > RESPONSE_LIMIT:
             response.abort()
-            raise RegistryError(f"the response of the registry is larger than {limit:,} bytes")
+            raise RegistryError(f"{subject}: the response is larger than {RESPONSE_LIMIT >> 20} MiB", "check the address of the registry")
         chunks.append(chunk)
     return b"".join(chunks)
 
@@ -318,7 +318,7 @@ def _read_body(response: StreamedResponse, limit: int) -> bytes:
 def _drain(response: StreamedResponse) -> bytes:
     """What an error or a redirect says, as far as it matters; the connection is free afterwards."""
     try:
-        return _read_body(response, RESPONSE_LIMIT)
+        return _read_body(response, "")
     except (ConnectionBroken, RegistryError):
         return b""
 

@@ -74,7 +74,11 @@ class RegistryStore:
         except RegistryNotFound:
             return None
         digest = headers.get("docker-content-digest", "")
-        return digest if is_digest(digest) else self.read_manifest(target)[1]
+        if not is_digest(digest):
+            return self.read_manifest(target)[1]
+        if is_digest(target):
+            self._require_digest(target, digest, target)
+        return digest
 
     def has_manifest(self, target: str) -> bool:
         """Whether there is a manifest with a tag or a digest, of an artifact or of an image of any kind."""
@@ -89,17 +93,26 @@ class RegistryStore:
         response = self._client.send("GET", self._client.url(f"manifests/{target}"), (200,), headers=_ACCEPT, what=f"manifest {target}")
         digest = sha256_digest(response.body)
         expected = target if is_digest(target) else response.headers.get("docker-content-digest", digest)
-        if is_digest(expected) and expected != digest:
-            raise IntegrityError(
-                f"{self.name}: manifest {target} does not match the digest {expected}", "it was changed, or stored damaged"
-            )
+        if is_digest(expected):
+            self._require_digest(target, digest, expected)
         return response.body, digest
 
     def write_manifest(self, data: bytes, target: str, media_type: str = MANIFEST_TYPE) -> dict[str, str]:
-        """Store a manifest under a tag or its digest, when its blobs are there; the headers of the response."""
+        """Store a manifest under a tag or its digest, when its blobs are there; the headers of the response. Raises IntegrityError."""
         url, headers = self._client.url(f"manifests/{target}"), {"Content-Type": media_type, "Content-Length": str(len(data))}
         what = f"upload of manifest {target}"
-        return self._client.send("PUT", url, (200, 201), headers=headers, open_body=lambda: data, what=what).headers
+        stored = self._client.send("PUT", url, (200, 201), headers=headers, open_body=lambda: data, what=what).headers
+        digest = stored.get("docker-content-digest", "")
+        if is_digest(digest):
+            self._require_digest(target, digest, sha256_digest(data))
+        return stored
+
+    def _require_digest(self, target: str, digest: str, expected: str) -> None:
+        """Raise IntegrityError unless the manifest of a target has the digest that it must have."""
+        if digest != expected:
+            raise IntegrityError(
+                f"{self.name}: manifest {target} does not match the digest {expected}; it has {digest}", "it was changed, or stored damaged"
+            )
 
     def list_referrers(self, digest: str, artifact_type: str) -> tuple[Descriptor, ...]:
         """The manifests of one artifact type whose subject is a manifest. Raises RegistryError for an incomplete list."""

@@ -465,7 +465,7 @@ def test_kubectl_goes_the_same_way(
             "get",
             "--raw",
             "/version",
-            "--request-timeout=300ms",
+            "--request-timeout=1s",
             **names,
         )
         proxy.setblocking(False)

@@ -26,7 +26,7 @@ from eidos.kube.cluster_config import load_cluster
 from eidos.kube.credentials import Credentials
 from tests.fakes.apiserver import ApiServer
 from tests.support.transport_process import lives
-from tests.support.waiting import AMPLE_S
+from tests.support.waiting import AMPLE_S, until
 
 ENVIRON = {"PATH": os.environ["PATH"], "HOME": "/nonexistent"}
 V1, BETA = "client.authentication.k8s.io/v1", "client.authentication.k8s.io/v1beta1"
@@ -54,7 +54,7 @@ def runs(folder: Path) -> int:
     return len((folder / "runs").read_text().split()) if (folder / "runs").exists() else 0
 
 
-def asks(folder: Path, server: ApiServer, user: dict[str, Any], patience: float = 30, **environ: str) -> Credentials:
+def asks(folder: Path, server: ApiServer, user: dict[str, Any], patience: float = AMPLE_S, **environ: str) -> Credentials:
     path = server.kubeconfig(folder, user=user)
     cluster = load_cluster(ENVIRON, kubeconfig=str(path))
     return Credentials(cluster.user, {**ENVIRON, **environ}, deadline=time.monotonic() + patience)
@@ -113,21 +113,22 @@ def test_threads_share_one_run(tmp_path: Path, server: ApiServer) -> None:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(20)
+        thread.join(AMPLE_S)
     assert headers == ["Bearer abc"] * 4
     assert runs(tmp_path) == 1
 
 
 def test_a_plugin_that_hangs_is_killed_with_all_it_started(tmp_path: Path, server: ApiServer) -> None:
     user = plugin(tmp_path, f"trap '' TERM HUP; sleep 300 & echo $! >{tmp_path}/pid; sleep 300")
-    began = time.monotonic()
-    refused(asks(tmp_path, server, user, patience=0.5), Timeout, "get-token timed out", "--timeout")
-    assert time.monotonic() - began < AMPLE_S
-    pid = int((tmp_path / "pid").read_text())
-    until = time.monotonic() + 10
-    while lives(pid) and time.monotonic() < until:
-        time.sleep(0.01)
-    assert not lives(pid)
+    pid_file = tmp_path / "pid"
+    for patience in (0.5, 4, 30):  # a busy machine needs longer to start it
+        began = time.monotonic()
+        refused(asks(tmp_path, server, user, patience=patience), Timeout, "get-token timed out", "--timeout")
+        assert time.monotonic() - began < patience + AMPLE_S
+        if pid_file.exists() and pid_file.read_text():
+            break
+    pid = int(pid_file.read_text())
+    until(lambda: not lives(pid))
 
 
 def test_what_a_plugin_leaves_behind_does_not_hold_us(tmp_path: Path, server: ApiServer) -> None:
@@ -378,7 +379,7 @@ def test_kubectl_reaches_the_same_servers(
     command = [tools["kubectl"], "--kubeconfig", str(path), "get", "--raw", "/version"]
     done = subprocess.run(command, env=ENVIRON, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, check=False)
     assert (done.returncode == 0) == is_reached, done.stderr
-    client = connect(load_cluster(ENVIRON, kubeconfig=str(path)), deadline=time.monotonic() + 30)
+    client = connect(load_cluster(ENVIRON, kubeconfig=str(path)), deadline=time.monotonic() + AMPLE_S)
     try:
         if is_reached:
             assert client.get("/version") == json.loads(done.stdout)
@@ -392,14 +393,14 @@ def test_kubectl_reaches_the_same_servers(
 def test_a_plugin_is_run_again_on_401_and_the_request_with_it(tmp_path: Path, server: ApiServer) -> None:
     script = f"[ $(wc -l <{tmp_path}/runs) = 1 ] && token=old || token={server.token}; printf '{credential(token='%s')}' $token"
     path = server.kubeconfig(tmp_path, user=plugin(tmp_path, script))
-    client = connect(load_cluster(ENVIRON, kubeconfig=str(path)), deadline=time.monotonic() + 30, environ=ENVIRON)
+    client = connect(load_cluster(ENVIRON, kubeconfig=str(path)), deadline=time.monotonic() + AMPLE_S, environ=ENVIRON)
     assert client.get("/api/v1/namespaces/default")["kind"] == "Namespace"
     assert client.get("/api/v1/namespaces/default")["kind"] == "Namespace"
     assert runs(tmp_path) == 2
     client.close()
     # One who is refused for good is run twice, not for ever.
     (tmp_path / "get-token").write_text(f"#!/bin/sh\necho run >>{tmp_path}/runs\necho '{credential(token='bad')}'\n")
-    client = connect(load_cluster(ENVIRON, kubeconfig=str(path)), deadline=time.monotonic() + 30, environ=ENVIRON)
+    client = connect(load_cluster(ENVIRON, kubeconfig=str(path)), deadline=time.monotonic() + AMPLE_S, environ=ENVIRON)
     with pytest.raises(KubeError) as fault:
         client.get("/api/v1/namespaces/default")
     assert fault.value.status == 401
@@ -414,6 +415,6 @@ def test_a_plugin_has_the_time_that_the_client_has_now(tmp_path: Path, server: A
     client = connect(load_cluster(ENVIRON, kubeconfig=str(path)), deadline=time.monotonic() - 1, environ=ENVIRON)
     with pytest.raises(Timeout):
         client.get("/version")
-    client.deadline = time.monotonic() + 30
+    client.deadline = time.monotonic() + AMPLE_S
     assert client.get("/api/v1/namespaces/default")["kind"] == "Namespace"
     client.close()

@@ -272,7 +272,7 @@ def test_a_writer_that_is_interrupted_leaves_no_parts(server: ApiServer, tmp_pat
     command = [sys.executable, "-c", WRITER, str(server.kubeconfig(tmp_path))]
     with subprocess.Popen(command, env=environment(), stderr=subprocess.PIPE) as process:
         server.on_change(lambda kind, path, tree: process.send_signal(signal.SIGINT) if (kind, path) == ("ADDED", f"{NODE}-1") else None)
-        _, err = process.communicate(timeout=30)
+        _, err = process.communicate(timeout=AMPLE_S)
     assert err.decode().endswith("KeyboardInterrupt\n")
     assert server.objects("/api/v1/configmaps") == []
 

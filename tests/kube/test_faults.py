@@ -128,7 +128,7 @@ ANY, END = -1, "answered"
 FAULTS = (
     Fault("nothing", (), END, 0),
     Fault("slow, 0.3 s", (("slow", 1, {"seconds": 0.3}),), END, 0),
-    Fault("silent once", (("silent", 1, {"seconds": 30}),), END, 1, 2.0),
+    Fault("silent once", (("silent", 1, {"seconds": 30}),), END, 1, 5.0),
     Fault("silent", (("silent", ANY, {"seconds": 30}),), (Timeout, "timed out"), None, 1.5),
     Fault("a byte each 20 ms", (("trickle", ANY, {"seconds": 0.02}),), (Timeout, "timed out"), None, 1.5),
     Fault("truncated once", (("truncated", 1, {}),), END, 1),
@@ -226,7 +226,7 @@ def connect(tmp_path: Path) -> Iterator[Callable[..., KubeClient]]:
 
     def connect(server: ApiServer, **more: Any) -> KubeClient:
         cluster = load_cluster({}, kubeconfig=str(server.kubeconfig(tmp_path)))
-        made.append(api_client.connect(cluster, deadline=time.monotonic() + 20, **more))
+        made.append(api_client.connect(cluster, deadline=time.monotonic() + AMPLE_S, **more))
         return made[-1]
 
     yield connect

@@ -243,7 +243,7 @@ def test_whoever_cannot_list_nodes_gets_the_usual_hint(server: ApiServer, take: 
     assert outcome["outcome"] == "skipped" and "hint" not in outcome
     server.forbidden.clear()
     server.fault("GET /api/v1/nodes?", "500", -1)
-    outcome = take("--only", "k8s.node", "--timeout", "2s", NODE_NAME="", HOSTNAME="gpu-17").outcomes["k8s.node"]
+    outcome = take("--only", "k8s.node", NODE_NAME="", HOSTNAME="gpu-17").outcomes["k8s.node"]
     assert outcome["outcome"] == "skipped" and "hint" not in outcome
 
 
@@ -353,7 +353,7 @@ def test_flags_that_leave_nothing(take: Take) -> None:
 def test_a_silent_server_costs_its_own_collectors_and_no_more_than_the_time(server: ApiServer, take: Take) -> None:
     server.fault("", "silent", -1)
     began = time.monotonic()
-    shot = take("--timeout", "2s")
+    shot = take("--only", "k8s,os.sysctl,os.release,os.grub", "--timeout", "5s")
     assert time.monotonic() - began < AMPLE_S
     for name, each in shot.outcomes.items():
         if name.startswith("k8s."):
@@ -443,7 +443,7 @@ def test_the_cache_is_used_only_for_a_cluster_that_does_not_answer(server: ApiSe
 def test_it_stands_in_for_a_server_that_hangs_or_is_gone(server: ApiServer, take: Take) -> None:
     assert take("--only", "k8s.server").result.status == 0
     server.fault("", "silent", -1)
-    shot = take("--only", "k8s.server", "--allow-stale", "1h", "--timeout", "1s")
+    shot = take("--only", "k8s.server", "--allow-stale", "1h", "--timeout", "4s")
     assert shot.outcomes["k8s.server"]["outcome"] == "partial"
     assert shot.subtype("server")["version"] == "v1.36.2"
     server.calm()

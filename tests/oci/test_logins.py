@@ -20,6 +20,7 @@ from eidos.oci.registry_store import RegistryStore
 from tests.fakes.oci_registry import OciRegistry, ReceivedRequest, Reply
 from tests.fakes.proxy import Proxy
 from tests.oci.conftest import CLIENTS
+from tests.support.waiting import AMPLE_S
 
 USER, PASSWORD = "tester", "hunter2-hunter2"
 ARTIFACT = Artifact("application/vnd.example.v1", (ArtifactLayer(blob_of_bytes(b"content"), "text/plain", "a"),))
@@ -37,7 +38,7 @@ def auth_file(folder: Path, tree: object) -> dict[str, str]:
 
 def store(registry: OciRegistry, environ: dict[str, str], report: Any = lambda message: None) -> RegistryStore:
     reference = Reference(registry.host, "team/a", "v1")
-    client = RegistryClient(reference, RegistrySettings(plain_http=True, environ=environ), time.monotonic() + 30, report)
+    client = RegistryClient(reference, RegistrySettings(plain_http=True, environ=environ), time.monotonic() + AMPLE_S, report)
     CLIENTS.append(client)
     return RegistryStore(client)
 
@@ -145,7 +146,7 @@ def test_a_token_server_in_clear_is_refused_for_a_registry_over_tls(tmp_path: Pa
         return 200, b""
 
     reference = Reference("registry.example.com", "a", "v1")
-    auth = RegistryAuth(reference, environ, time.monotonic() + 5, send, allows_http=False)
+    auth = RegistryAuth(reference, environ, time.monotonic() + AMPLE_S, send, allows_http=False)
     with pytest.raises(EidosError, match="is not encrypted"):
         auth.renew('Bearer realm="http://auth.example.com/token"', None)
     assert not sent
@@ -158,7 +159,7 @@ def test_a_token_server_that_sends_no_token_is_named(reply: bytes) -> None:
     from eidos.oci.registry_auth import RegistryAuth
 
     reference = Reference("registry.example.com", "a", "v1")
-    auth = RegistryAuth(reference, {}, time.monotonic() + 5, lambda *request: (200, reply), allows_http=False)
+    auth = RegistryAuth(reference, {}, time.monotonic() + AMPLE_S, lambda *request: (200, reply), allows_http=False)
     with pytest.raises(EidosError, match="sent no valid token"):
         auth.renew('Bearer realm="https://auth.example.com/token"', None)
 
@@ -168,7 +169,7 @@ def test_a_proxy_is_used_and_excepted() -> None:
         # A loopback address needs no proxy; a name does.
         reference = Reference(f"registry.test:{registry.port}", "team/a", "v1")
         settings = RegistrySettings(plain_http=True, environ={"HTTP_PROXY": f"127.0.0.1:{proxy.port}"})
-        client = RegistryClient(reference, settings, time.monotonic() + 20, lambda message: None)
+        client = RegistryClient(reference, settings, time.monotonic() + AMPLE_S, lambda message: None)
         CLIENTS.append(client)
         with pytest.raises(EidosError):
             push_artifact(RegistryStore(client), ARTIFACT, "v1")
@@ -181,7 +182,7 @@ def test_a_proxy_is_used_and_excepted() -> None:
 
 
 def find(environ: dict[str, str], host: str = "registry.example.com", repository: str = "a/b") -> Credential | None:
-    return find_credential(host, repository, environ, time.monotonic() + 10)
+    return find_credential(host, repository, environ, time.monotonic() + AMPLE_S)
 
 
 @pytest.mark.parametrize(

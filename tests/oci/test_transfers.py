@@ -24,6 +24,7 @@ from eidos.oci.registry_store import RegistryStore
 from tests.fakes.oci_registry import CuttingProxy, OciRegistry, ReceivedRequest, Reply
 from tests.oci.conftest import CLIENTS
 from tests.support.program import PROGRAM, ROOT, environment
+from tests.support.waiting import AMPLE_S
 
 REPOSITORY, KIND = "team/thing", "application/vnd.example.v1"
 
@@ -43,7 +44,7 @@ def registry() -> Iterator[OciRegistry]:
         yield fake
 
 
-def store(host: str, *, repository: str = REPOSITORY, seconds: float = 30.0, mount_from: str = "", **more: str) -> RegistryStore:
+def store(host: str, *, repository: str = REPOSITORY, seconds: float = AMPLE_S, mount_from: str = "", **more: str) -> RegistryStore:
     settings = RegistrySettings(plain_http=True, chunk_bytes=CHUNK, environ=more)
     client = RegistryClient(Reference(host, repository, "v1"), settings, time.monotonic() + seconds, lambda message: None)
     CLIENTS.append(client)
@@ -305,7 +306,7 @@ def test_a_registry_that_always_cuts_ends_the_push() -> None:
             sink.close()
 
     with OciRegistry() as fake, Broken(fake.port) as proxy, pytest.raises(EidosError):
-        push_artifact(store(proxy.host, seconds=10), ARTIFACT, "v1")
+        push_artifact(store(proxy.host), ARTIFACT, "v1")
 
 
 @pytest.mark.parametrize("has_referrers", [True, False])
@@ -403,6 +404,17 @@ def test_an_attestation_is_one_file_of_its_folder(registry: OciRegistry, title: 
         read_attestations(at, digest)
 
 
+@pytest.mark.parametrize("method", ["HEAD", "PUT"])
+def test_a_registry_that_names_another_digest_is_refused(registry: OciRegistry, method: str) -> None:
+    """Of what it stored, or of what it has: an answer of 200 alone would pass for a push."""
+    other = {"Docker-Content-Digest": f"sha256:{'0' * 64}"}
+    registry.before = lambda received: (
+        Reply(200, b"", other) if (received.method, "/manifests/" in received.path) == (method, True) else None
+    )
+    with pytest.raises(IntegrityError, match=f"does not match the digest sha256:[0-9a-f]+; it has sha256:{'0' * 64}"):
+        push_artifact(store(registry.host), ARTIFACT, "v1")
+
+
 def test_an_index_is_not_an_artifact(registry: OciRegistry) -> None:
     registry.put_manifest(REPOSITORY, "v1", b'{"schemaVersion": 2, "manifests": []}', INDEX_TYPE)
     with pytest.raises(EidosError, match="an index of several images"):
@@ -430,11 +442,11 @@ def test_a_kill_leaves_the_old_or_the_new_bundle(registry: OciRegistry, tmp_path
     registry.before = kill
     process = subprocess.Popen(command, env=environment(), stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, cwd=ROOT)
     pusher.append(process.pid)
-    new = process.communicate(timeout=60)[0].decode().strip()
+    new = process.communicate(timeout=AMPLE_S)[0].decode().strip()
     registry.before = lambda received: None
     at = store(registry.host, repository="kill")
     digest = at.find_digest("v1")
     assert digest == new if new else digest is not None
     assert contents(at) == (EXPECTED[:2] if digest == old else [EXPECTED[-1] * 3])
-    again = subprocess.run(command, env=environment(), capture_output=True, cwd=ROOT, timeout=60, check=True)
+    again = subprocess.run(command, env=environment(), capture_output=True, cwd=ROOT, timeout=AMPLE_S, check=True)
     assert contents(at) == [EXPECTED[-1] * 3], again.stderr
