@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 
 from eidos import log
+from eidos.errors import KubeError
 from eidos.kube import responses
 from eidos.kube.credentials import Credentials
 from eidos.kube.request_sender import APPLY_PATCH, RequestSender
@@ -45,8 +46,11 @@ class KubeClient(RequestSender):
     """The verbs of the API, on one cluster, until one deadline."""
 
     def get(self, path: str, query: Mapping[str, str] | None = None) -> Tree:
-        """An object, or any other JSON object that the server has at ``path``."""
-        return self.send_object("GET", path, query)
+        """An object, or any other JSON object that the server has at ``path``; KubeError for one that lacks the name in its path."""
+        tree, request = self.send_object("GET", path, query), responses.request_info("GET", path)
+        if request.name and not responses.has_name(tree):
+            raise KubeError(f"{self.cluster.server}: to {request}: the response is not such an object", responses.SERVER_HINT)
+        return tree
 
     def list_pages(
         self, path: str, *, label_selector: str | None = None, field_selector: str | None = None, page_size: int = PAGE_SIZE

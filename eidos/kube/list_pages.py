@@ -81,10 +81,8 @@ def list_versioned_pages(
 
 def object_key(item: Tree) -> str:
     """The key that lists are ordered by: namespace and name, as in etcd."""
-    metadata = item.get("metadata")
-    if not isinstance(metadata, dict):
-        return ""
-    return f"{metadata['namespace']}/{metadata.get('name')}" if metadata.get("namespace") else str(metadata.get("name"))
+    metadata = item["metadata"]
+    return f"{metadata['namespace']}/{metadata['name']}" if metadata.get("namespace") else str(metadata["name"])
 
 
 def _parse_page(tree: Tree, subject: str) -> tuple[list[Tree], str, str]:
@@ -92,8 +90,8 @@ def _parse_page(tree: Tree, subject: str) -> tuple[list[Tree], str, str]:
     items, metadata = tree.get("items"), tree.get("metadata") or {}
     if items is None and "items" in tree:  # how Go writes a nil slice
         items = []
-    if not isinstance(items, list) or not isinstance(metadata, dict) or not all(isinstance(item, dict) for item in items):
-        raise KubeError(f"{subject}: the response is not a list of objects", "check that this is the API server of a Kubernetes cluster")
+    if not isinstance(items, list) or not isinstance(metadata, dict) or not all(map(responses.has_name, items)):
+        raise KubeError(f"{subject}: the response is not a list of objects", responses.SERVER_HINT)
     return items, str(metadata.get("continue") or ""), str(metadata.get("resourceVersion") or "")
 
 

@@ -36,6 +36,7 @@ TRANSIENT_STATUSES, UNPROCESSED_STATUSES = frozenset({429, 500, 502, 503, 504}),
 #: Statuses that other credentials or more rights would change, but a retry does not.
 AUTH_STATUSES = frozenset({401, 403})
 
+SERVER_HINT = "check that this is the API server of a Kubernetes cluster"
 
 _CONTROL_CHARACTERS = re.compile(r"([\x00-\x08\x0b-\x1f\x7f-\x9f]+)")
 
@@ -114,9 +115,7 @@ def read_body(response: StreamedResponse, subject: str, limit: int = BODY_LIMIT)
             size += len(chunk)
     else:
         response.abort()
-        raise KubeError(
-            f"{subject}: the response is larger than {limit >> 20 or 1} MiB", "check that this is the API server of a Kubernetes cluster"
-        )
+        raise KubeError(f"{subject}: the response is larger than {limit >> 20 or 1} MiB", SERVER_HINT)
     if encoding not in ("identity", "gzip"):
         raise KubeError(f"{subject}: unexpected content encoding {printable(encoding[:40])}")
     return RawBody(b"".join(chunks), encoding == "gzip", content_type)
@@ -142,9 +141,7 @@ def parse_object(raw: RawBody, subject: str) -> Tree:
 
     if raw.content_type != "application/json":
         what = printable(raw.content_type[:60]) or "no content type"
-        raise KubeError(
-            f"{subject}: unexpected content type: {what}, not application/json", "check that this is the API server of a Kubernetes cluster"
-        )
+        raise KubeError(f"{subject}: unexpected content type: {what}, not application/json", SERVER_HINT)
     try:
         text = (_decompress(raw.data, subject) if raw.is_gzip else raw.data).decode()
         parsed = json.loads(text)
@@ -157,6 +154,12 @@ def parse_object(raw: RawBody, subject: str) -> Tree:
     if not isinstance(parsed, dict):
         raise KubeError(f"{subject}: the response is not a JSON object, but {type(parsed).__name__}")
     return parsed
+
+
+def has_name(item: object) -> bool:
+    """Whether a part of a response is an object of the API: a mapping whose metadata have a name."""
+    metadata = item.get("metadata") if isinstance(item, dict) else None
+    return isinstance(metadata, dict) and isinstance(metadata.get("name"), str)
 
 
 def _decompress(data: bytes, subject: str) -> bytes:

@@ -115,8 +115,11 @@ def _read_stream(
             if event_type == "ERROR":
                 raise responses.error_from_event(item, request, sender.cluster.server)
             # A later version of Kubernetes may add types; they are ignored.
-            if event_type in _EVENT_TYPES and isinstance(item, dict):
-                yield event_type, item
+            if event_type not in _EVENT_TYPES:
+                continue
+            if not isinstance(item, dict) or (event_type != "BOOKMARK" and not responses.has_name(item)):
+                raise KubeError(f"{subject}: an event has no object", responses.SERVER_HINT)
+            yield event_type, item
     finally:
         response.abort()
 
@@ -145,7 +148,6 @@ def _remember(existing: dict[str, Tree], event_type: str, item: Tree) -> None:
     if event_type == "DELETED":
         existing.pop(list_pages.object_key(item), None)
     elif event_type != "BOOKMARK":
-        metadata = item.get("metadata")
-        if isinstance(metadata, dict):
-            fields = {name: metadata[name] for name in ("name", "namespace", "uid", "labels") if name in metadata}
-            existing[list_pages.object_key(item)] = fields
+        metadata = item["metadata"]
+        fields = {name: metadata[name] for name in ("name", "namespace", "uid", "labels") if name in metadata}
+        existing[list_pages.object_key(item)] = fields

@@ -124,9 +124,12 @@ class RegistryStore:
         for _ in range(PAGES_LIMIT):
             try:
                 response = self._client.send("GET", url, (200,), headers={"Accept": INDEX_TYPE}, what=what)
+                has_referrers = "json" in response.headers.get("content-type", "json")  # a page to log in is none
             except (RegistryNotFound, RegistryError) as fault:
                 if isinstance(fault, RegistryError) and fault.status not in UNSUPPORTED_METHOD_STATUSES:
                     raise
+                has_referrers = False
+            if not has_referrers:
                 referrers += self._read_fallback(digest)  # the registry has no referrers API, which answers 200 where there are none
                 break
             referrers += parse_index(response.body, f"{self.name}: {what}")

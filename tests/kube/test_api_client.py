@@ -363,10 +363,15 @@ def test_a_token_that_is_too_old_and_brings_none(client: KubeClient, server: Api
 
 
 def test_what_is_no_list(client: KubeClient, server: ApiServer) -> None:
-    for body in (b'{"items": {}}', b'{"items": [1]}', b'{"kind": "Node"}', b'{"items": [], "metadata": 1}'):
+    nameless = b'{"items": [{}]}', b'{"items": [{"metadata": []}]}', b'{"items": [{"metadata": {"name": 5}}]}'
+    for body in (b'{"items": {}}', b'{"items": [1]}', b'{"kind": "Node"}', b'{"items": [], "metadata": 1}', *nameless):
         server.fault("", "bad-json", 1, body=body)
         with pytest.raises(KubeError, match="not a list of objects"):
             list(client.list_pages("/api/v1/nodes"))
+    for body in (b'{"kind": "List"}', b'{"metadata": {}}'):
+        server.fault("", "bad-json", 1, body=body)
+        with pytest.raises(KubeError, match="to get nodes a: the response is not such an object"):
+            client.get("/api/v1/nodes/a")
     server.fault("", "bad-json", 1, body=b'{"items": null}')
     assert list(client.list_objects("/api/v1/nodes")) == []
 
@@ -482,7 +487,9 @@ def test_a_watch_that_may_not_be(client: KubeClient, server: ApiServer) -> None:
 
 
 def test_a_watch_of_garbage(client: KubeClient, server: ApiServer) -> None:
-    for body, words in ((b"garbage\n", "not JSON"), (b"[]\n", "not a JSON object")):
+    nameless = b'{"type": "ADDED", "object": {}}\n', b'{"type": "DELETED"}\n', b'{"type": "BOOKMARK", "object": 1}\n'
+    bodies = ((b"garbage\n", "not JSON"), (b"[]\n", "not a JSON object"), *((body, "an event has no object") for body in nameless))
+    for body, words in bodies:
         server.fault("watch=true", "bad-json", 1, body=body)
         with pytest.raises(KubeError, match=words):
             watched(client, server, 1)

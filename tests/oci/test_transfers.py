@@ -340,6 +340,16 @@ def test_signatures_go_with_the_statement_that_they_sign(registry: OciRegistry) 
     assert sorted(content for name, content in attestations.items() if "-" in name) == [b"0", b"2", b"a"]
 
 
+def test_a_page_to_log_in_is_no_referrers_api() -> None:
+    """Answered with 200 to what a registry does not have: the tag schema counts."""
+    page = Reply(200, b"<!doctype html>", {"Content-Type": "text/html"})
+    with OciRegistry(has_referrers=False) as fake:
+        fake.before = lambda received: page if "/referrers/" in received.path else None
+        at = store(fake.host)
+        digest = push_artifact(at, Artifact(KIND, LAYERS[:1], {"a.sig": b"a"}), "v1").digest
+        assert read_attestations(at, digest) == {"a.sig": b"a"}
+
+
 @pytest.mark.parametrize("page", ["?page={page}", "{path}?page={page}", "http://{host}{path}?page={page}"])
 def test_referrers_come_in_pages(registry: OciRegistry, page: str) -> None:
     at, files = store(registry.host), {f"{number}.sig": b"%d" % number for number in range(3)}
