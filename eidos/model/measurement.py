@@ -15,10 +15,12 @@ the digest of a withheld value in place of the reason, for a run that compares n
 
 from __future__ import annotations
 
+from eidos.model.number_format import format_scalar
 from eidos.model.record import Record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from typing import Union
 
     from eidos.model.tree_reader import TreeReader
@@ -86,9 +88,41 @@ class Outcome(Record):
     digests: dict[str, str] = {}
 
 
-def read_measurement(tree: TreeReader) -> Measurement:
-    """The measurement in a mapping of a document; InvalidData with its path when there is none."""
-    return Measurement(read_type(tree), tuple(map(read_subtype, tree.mappings("subtypes"))))
+def read_measurements(trees: Iterable[TreeReader]) -> tuple[Measurement, ...]:
+    """The measurements in mappings of a document. InvalidData with the path of what is none.
+
+    Subtypes of one name are one subtype with the readings of all; two values of one reading are InvalidData.
+    """
+    measurements: list[Measurement] = []
+    indexes: dict[str, int] = {}
+    for tree in trees:
+        kind = read_type(tree)
+        subtypes: dict[str, Subtype] = {}
+        first = measurements[indexes[kind]] if kind in indexes else None
+        if first is not None:
+            subtypes = {subtype.name: subtype for subtype in first.subtypes}
+        for item in tree.mappings("subtypes"):
+            subtype = read_subtype(item)
+            before = subtypes.get(subtype.name)
+            subtypes[subtype.name] = subtype if before is None else _merge_subtypes(before, subtype, item)
+        measurement = Measurement(kind, tuple(subtypes.values()))
+        if first is None:
+            indexes[kind] = len(measurements)
+            measurements.append(measurement)
+        else:
+            measurements[indexes[kind]] = measurement
+    return tuple(measurements)
+
+
+def _merge_subtypes(first: Subtype, second: Subtype, tree: TreeReader) -> Subtype:
+    for key, value in second.data.items():
+        if key in first.data and format_scalar(first.data[key]) != format_scalar(value):
+            reason = f"subtype {first.name} occurs twice, and {key} is {format_scalar(first.data[key])!r} in the first"
+            raise tree.error(f"{reason} and {format_scalar(value)!r} here", "keep one value; a snapshot has one value of each reading")
+    context = dict(first.context)
+    for key, text in second.context.items():
+        context[key] = f"{context[key]}; {text}" if context.get(key, text) != text else text
+    return Subtype(first.name, {**second.data, **first.data}, context)
 
 
 def read_type(tree: TreeReader) -> str:

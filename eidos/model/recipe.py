@@ -8,7 +8,7 @@ from __future__ import annotations
 from itertools import takewhile
 
 from eidos.model.constraint import read_constraint
-from eidos.model.measurement import read_measurement
+from eidos.model.measurement import read_measurements
 from eidos.model.number_format import format_scalar
 from eidos.model.query import FIELD_ALIASES, FIELDS, Query
 from eidos.model.record import Record
@@ -137,7 +137,7 @@ class Recipe(Record):
         metadata = root.mapping("metadata")
         uncovered = metadata.text("recipe-uncovered")
         generic = root.texts("generic") if "generic" in root else tuple(uncovered.split(", ")) if uncovered else None
-        measurements = tuple(map(read_measurement, root.mappings("measurements")))
+        measurements = read_measurements(root.mappings("measurements"))
         if not any(subtype.data for measurement in measurements for subtype in measurement.subtypes):
             raise root.error("the recipe has no readings", _HINT, "measurements")
         return cls(

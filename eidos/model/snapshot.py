@@ -18,7 +18,7 @@ eidos.errors.InvalidData: snapshot.yaml: measurements[0].subtypes[0].data.x: exp
 
 from __future__ import annotations
 
-from eidos.model.measurement import FAILED, OK, PARTIAL, SKIPPED, TYPES, Measurement, Outcome, Subtype, read_measurement
+from eidos.model.measurement import FAILED, OK, PARTIAL, SKIPPED, TYPES, Measurement, Outcome, Subtype, read_measurements
 from eidos.model.number_format import format_scalar
 from eidos.model.record import Record
 
@@ -112,7 +112,7 @@ class Snapshot(Record):
             timestamp=metadata.text("snapshot-timestamp"),
             version=metadata.text("snapshot-version"),
             node=metadata.text("source-node"),
-            measurements=tuple(map(read_measurement, root.mappings("measurements"))),
+            measurements=read_measurements(root.mappings("measurements")),
             collectors=tuple(map(_read_outcome, root.mappings("collectors"))),
             plugins=tuple(metadata.text("plugins").split()),
         )
@@ -125,7 +125,7 @@ class Snapshot(Record):
         foreign_documents.check_snapshot(root)
         metadata = root.mapping("metadata").renamed(foreign_documents.METADATA)
         items = filter(foreign_documents.is_read, root.mappings("measurements"))
-        measurements, outcomes = foreign_documents.correct_measurements(root, map(read_measurement, items))
+        measurements, outcomes = foreign_documents.correct_measurements(root, read_measurements(items))
         timestamp, version, node = (metadata.text(name) for name in ("snapshot-timestamp", "snapshot-version", "source-node"))
         return cls(timestamp, version, node, measurements, outcomes)
 

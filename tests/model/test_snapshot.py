@@ -152,6 +152,17 @@ def readings(tree: Any) -> dict[tuple[str, str, str], object]:
         ("measurements:\n- type: k8S\n  subtypes:\n  - subtype: server", (Measurement("K8s", (Subtype("server", {}),)),)),
         ("measurements:\n- {type: os, subtypes: [{subtype: grub, data: , context: }]}", (Measurement("OS", (Subtype("grub", {}),)),)),
         ("measurements: []\nmetadata:\nextra: {a: 1}\ncollectors:", ()),
+        # Subtypes of one name are one subtype.
+        (
+            """measurements:
+- {type: os, subtypes: [{subtype: a, data: {x: 1}, context: {x: why}}, {subtype: b}]}
+- {type: gpu}
+- {type: OS, subtypes: [{subtype: a, data: {x: '1', y: 2}, context: {x: also}}]}""",
+            (
+                Measurement("OS", (Subtype("a", {"x": 1, "y": 2}, {"x": "why; also"}), Subtype("b", {}))),
+                Measurement("GPU", ()),
+            ),
+        ),
     ],
 )
 def test_what_may_be_missing(text: str, measurements: tuple[Measurement, ...]) -> None:
@@ -202,6 +213,14 @@ def test_versions_without_quotes_keep_their_text() -> None:
         (
             "measurements: [{type: OS, subtypes: [{subtype: a, context: {x: {}}}]}]",
             "x: measurements[0].subtypes[0].context.x: expected text, found a mapping",
+        ),
+        (
+            "measurements: [{type: OS, subtypes: [{subtype: a, data: {x: 1, y: 2}}, {subtype: a, data: {y: 3}}]}]",
+            "x: measurements[0].subtypes[1]: subtype a occurs twice, and y is '2' in the first and '3' here",
+        ),
+        (
+            "measurements: [{type: os, subtypes: [{subtype: a, data: {x: 1}}]}, {type: OS, subtypes: [{subtype: a, data: {x: true}}]}]",
+            "x: measurements[1].subtypes[0]: subtype a occurs twice, and x is '1' in the first and 'true' here",
         ),
         ("measurements: []\ncollectors: [{name: a}]", "x: collectors[0].outcome: expected a name, found nothing"),
         ("measurements: []\ncollectors: [{name: a, outcome: fine}]", 'x: collectors[0].outcome: unknown outcome "fine"'),
