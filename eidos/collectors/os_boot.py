@@ -1,8 +1,8 @@
 r"""What the next boot would set: parameters of the kernel, sysctls, options and loading of modules, and by which file.
 
-Knows GRUB's settings and environment block, entries of the Boot Loader Specification, and the precedence in sysctl.d(5), modprobe.d(5)
-and modules-load.d(5); must not know what runs now: the same keys in the subtypes ``grub`` and ``sysctl`` have that, and a difference is a
-change that waits for a reboot. The context of a reading names the file that sets it, ``command-line-source`` that of the parameters::
+Knows GRUB's settings and the precedence in sysctl.d(5), modprobe.d(5) and modules-load.d(5); must not know what runs now: the same keys in
+the subtypes ``grub`` and ``sysctl`` have that, and a difference is a change that waits for a reboot. The context of a reading names the
+file that sets it, ``command-line-source`` that of the parameters::
 
     /etc/default/grub       GRUB_CMDLINE_LINUX="iommu=pt"      boot-cmdline: iommu: pt
     /etc/sysctl.d/90.conf   vm.swappiness = 1                  boot-sysctl: /proc/sys/vm/swappiness: "1"
@@ -21,6 +21,7 @@ of names as those of the running kernel.
 from __future__ import annotations
 
 from eidos.collectors import harmless_names
+from eidos.collectors._boot_entries import FILE_LIMIT, next_boot_entry
 from eidos.collectors._kernel_command_line import command_line_readings, cut_cloud_config
 from eidos.collectors._settings import COMMAND_FILES, redact_kernel_command
 from eidos.collectors._sysfs import Facts
@@ -45,16 +46,13 @@ if TYPE_CHECKING:
 
 GRUB_DEFAULT = "/etc/default/grub"
 GRUB_FOLDER = "/etc/default/grub.d"
-ENTRIES = "/boot/loader/entries"
-ENVIRONMENTS = ("/boot/grub2/grubenv", "/boot/grub/grubenv")
-CONFIGURATIONS = ("/boot/grub/grub.cfg", "/boot/grub2/grub.cfg")
 
 #: Folders of settings, from the one with the most precedence; /lib is /usr/lib on all but old systems, so it is read where that has none.
 PARENTS = ("/etc", "/run", "/usr/local/lib", "/usr/lib")
 SYSCTL_CONF = "/etc/sysctl.conf"
 
-#: Size limits of a file in bytes, files of one folder, readings of one kind, at most.
-FILE_LIMIT, CONFIGURATION_LIMIT, FILES_LIMIT, READING_LIMIT = 1 << 18, 4 << 20, 256, 2000
+#: Files of one folder, readings of one kind, at most.
+FILES_LIMIT, READING_LIMIT = 256, 2000
 
 #: Settings of GRUB that are read.
 GRUB_NAMES = (
@@ -143,16 +141,6 @@ def sysctl_key(name: str) -> str:
     return f"/proc/sys/{name.lstrip('/')}"
 
 
-def parse_environment(text: str) -> dict[str, str]:
-    r"""The variables of GRUB's environment block.
-
-    >>> parse_environment("# GRUB Environment Block\nsaved_entry=abc-6.8\nkernelopts=root=/dev/a ro\n####")
-    {'saved_entry': 'abc-6.8', 'kernelopts': 'root=/dev/a ro'}
-    """
-    lines = (line.partition("=") for line in text.splitlines() if not line.startswith("#"))
-    return {name: value for name, equals, value in lines if equals}
-
-
 def collect(sources: Sources) -> Iterator[Part]:
     """Yield what the next boot would set, one subtype for each kind of setting."""
     facts = Facts(sources, "boot")
@@ -219,8 +207,11 @@ class _Boot:
         return data, {name: self._grub_paths[name] for name in data if name in self._grub_paths}
 
     def command_line(self) -> Settings:
-        """The parameters of the default entry: of a Boot Loader Specification entry, of grub.cfg, or as GRUB's settings would make it."""
-        path, line = self._default_entry()
+        """The parameters of the next boot: of systemd-boot's or GRUB's default entry, or as GRUB's settings would make it."""
+        entry = next_boot_entry(self._facts)
+        if entry is None:
+            return {}, {}
+        path, line = entry
         if line is None:
             parts = [self._grub[name] for name in COMMAND_LINES if self._grub.get(name)]
             path, line = self._grub_paths.get(COMMAND_LINES[0], GRUB_DEFAULT), " ".join(parts) if self._grub else None
@@ -232,41 +223,6 @@ class _Boot:
             self._facts.gap(SECRET, name, "on the command line of the next boot")
         self.command_line_source = path
         return data, {}
-
-    def _default_entry(self) -> tuple[str, str | None]:
-        environment = self._environment()
-        entries: dict[str, tuple[str, str]] = {}
-        for path in self._files(ENTRIES, ".conf"):
-            fields = [line.split(None, 1) for line in (self._facts.line(path, FILE_LIMIT) or "").splitlines()]
-            # All of them count, in their order (UAPI Group, Boot Loader Specification, options).
-            options = (
-                " ".join(words[1] for words in fields if len(words) == 2 and words[0] == "options")
-                .replace("$kernelopts", environment.get("kernelopts", ""))
-                .replace("$tuned_params", environment.get("tuned_params", ""))
-            )
-            entries[path.rpartition("/")[2].removesuffix(".conf")] = path, options
-        saved = environment.get("saved_entry", "")
-        if saved in entries or len(entries) == 1:
-            return entries.get(saved) or next(iter(entries.values()))
-        if entries:
-            self._facts.gap(UNREADABLE, ENTRIES, f"{len(entries)} entries, and none of them is GRUB's saved entry")
-            return "", None
-        for path in CONFIGURATIONS:
-            text = self._facts.line(path, CONFIGURATION_LIMIT)
-            lines = (
-                line.split(None, 2) for line in (text or "").splitlines() if line.lstrip().startswith(("linux\t", "linux ", "linuxefi"))
-            )
-            first = next((words for words in lines if len(words) >= 2), None)
-            if first and text and 'set default="0"' in text:
-                return path, first[2] if len(first) == 3 else ""
-        return "", None
-
-    def _environment(self) -> dict[str, str]:
-        for path in ENVIRONMENTS:
-            text = self._facts.line(path, FILE_LIMIT)
-            if text is not None:
-                return parse_environment(text)
-        return {}
 
     def sysctls(self) -> Settings:
         """What sysctl.d(5) and sysctl.conf(5) set."""

@@ -60,7 +60,10 @@ def empty(path: Path) -> None:
 NOT_READ = dict.fromkeys(("os.grub", "os.kmod", "os.release", "os.sysctl"), ("sys/devices", "sys/kernel/mm", "proc/sys/net"))
 
 #: Files of which only a few bytes at fixed places are read, so that no size is too large; files of which only the names are read.
-READ_IN_PART, NAMED = re.compile(r"/config$|/bin/[^/]+$"), re.compile(r"\.so[.0-9]*$|^cgroup\.type$|^reboot-required$|^synchronized$")
+READ_IN_PART, NAMED = (
+    re.compile(r"/config$|/bin/[^/]+$"),
+    re.compile(r"\.so[.0-9]*$|^cgroup\.type$|^reboot-required$|^synchronized$|^(SecureBoot|StubInfo)-"),
+)
 
 #: Fault → whether the file cannot be read then, so that a gap has to name it.
 FAULTS: dict[Callable[[Path], None], bool] = {

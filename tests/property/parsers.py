@@ -21,10 +21,12 @@ from eidos.cli import recipe as recipe_verb
 from eidos.cli import snapshot as snapshot_verb
 from eidos.collectors import (
     Sources,
+    _boot_entries,
     _fabric_files,
     _kernel_command_line,
     _rpm_database,
     _settings,
+    _systemd_boot,
     k8s_image,
     k8s_node,
     os_boot,
@@ -240,7 +242,11 @@ PARSERS: dict[str, Parser] = {
     "boot line, collected": _of_bytes(_boot_line, "a=b", " ", '"', "=", "/", "//", "--", "password=", "cc: "),
     "kernel modules": _of_text(os_kmod.parse_modules, "nvidia 1 2 - Live 0x0\n", " "),
     "shell assignments": _of_text(os_boot.parse_shell_assignments, "GRUB_A=", "A", '"', "'", "$A", "${A}", "\\", "$(", "`", "\n"),
-    "GRUB's environment": _of_text(os_boot.parse_environment, "saved_entry=", "#", "\n"),
+    "boot entry": _of_text(
+        lambda text: _systemd_boot.parse_boot_entry("a+1.conf", text), "options a\n", "linux /a\n", "version ", "#", " "
+    ),
+    "version in a boot entry": _of_text(_systemd_boot.version_key, "6.8", "~rc1", "-", "^", ".", "a", "0", "²"),
+    "GRUB's environment": _of_text(_boot_entries.parse_environment, "saved_entry=", "#", "\n"),
     "name of a sysctl": _of_text(os_boot.sysctl_key, "net.", "/", "-", "."),
     "list of processors": _of_text(_cpu_list, "0-3", ",", "-", "7"),
     "/proc/cpuinfo": _of_text(os_cpu.parse_cpuinfo, "processor\t: ", "0", "\n", "microcode\t: 0x1\n", "CPU part\t: 0xd4f\n"),

@@ -61,7 +61,7 @@ def judge(context: RuleContext) -> RuleResult:
 
 def _parameters(context: RuleContext) -> RuleResult:
     node = context.node
-    following, gaps = read_instances(node, _NEXT_LINE, "", ("grub", "loader"))
+    following, gaps = read_instances(node, _NEXT_LINE, "", ("grub", "/loader/", "/Loader", "/EFI/Linux"))
     present = {path[len(_LINE) :]: node.readings[path] for path in node.paths(_LINE)}
     _, unread = read_each(node, [f"{_LINE}{name}" for name in following if following[name] != WITHHELD and present.get(name) != WITHHELD])
     gaps.update({path: why for path, why in unread.items() if "#" not in path and path[len(_LINE) :] not in _LOADERS})
