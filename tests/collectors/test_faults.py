@@ -22,15 +22,16 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from eidos.process.process_tree import descendants
 from tests.fakes import nvml
 from tests.fakes.bus import ANSWERS, GREETINGS, fake_bus
 from tests.fakes.stuck_mount import stuck_mount
-from tests.support.waiting import AMPLE_S
+from tests.support.waiting import AMPLE_S, until
 
 pytestmark = pytest.mark.slow
 
-#: Seconds that every run here is given.
-DEADLINE = 2.0
+#: Seconds that a run is given; what is not ready then because the machine is busy is run again, with more.
+DEADLINE, LONGER_DEADLINES = 2.0, (10.0, 60.0)
 
 #: Collectors that the stage has a source for.
 SOURCES = {"os.grub", "os.kmod", "os.release", "os.sysctl"}
@@ -316,6 +317,11 @@ def test_fault(pyz: Path, stage: Stage, fault: str, cause: Fault, hit: str, outc
             status, document, errors, seconds = run_unprivileged(pyz, stage)
         else:
             status, document, errors, seconds = run(pyz, stage)
+            for deadline in LONGER_DEADLINES:
+                result, late = outcome_of(document, hit), [each for each in document["collectors"] if "deadline" in each.get("reason", "")]
+                if word.lower() in describe(result).lower() and (cause is stuck_etc or late in ([], [result])):
+                    break
+                status, document, errors, seconds = run(pyz, stage, deadline)
     result = outcome_of(document, hit)
     ROWS.append(Row(fault, f"{hit} {describe(result)}".replace(str(stage.root), "")[:110], seconds))
     assert "Traceback" not in errors
@@ -413,7 +419,7 @@ def test_a_signal_ends_it_without_half_a_file(pyz: Path, stage: Stage, tmp_path:
     with fake_bus(stage.root / "run/dbus/system_bus_socket", {}, fault="silence"):
         command = [sys.executable, "-I", str(pyz), "snapshot", "--root", str(stage.root), "-o", str(path), "--timeout", "10m"]
         process = subprocess.Popen(command, env=stage.environ, stderr=subprocess.PIPE)
-        time.sleep(1.0)
+        until(descendants, [process.pid])
         began = time.monotonic()
         process.send_signal(number)
         _, errors = process.communicate(timeout=AMPLE_S)

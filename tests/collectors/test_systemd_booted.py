@@ -19,7 +19,7 @@ from eidos.files.host import Host
 from eidos.model.measurement import SECRET, UNREADABLE, VOLATILE, WITHHELD, Gap, Subtype
 from eidos.model.volatile import UNORDERED_UNIT_PROPERTIES, VOLATILE_UNIT_PROPERTIES
 from tests.support.booted_machine import Machine, booted
-from tests.support.waiting import until
+from tests.support.waiting import AMPLE_S, until
 
 pytestmark = [pytest.mark.root, pytest.mark.slow]
 
@@ -78,7 +78,7 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
 
 
 def from_outside(machine: Machine, *units: str, volatile: bool = False) -> dict[str, dict[str, Any]]:
-    sources = Sources(Host(str(machine.root)), units, volatile, time.monotonic() + 10)
+    sources = Sources(Host(str(machine.root)), units, volatile, time.monotonic() + AMPLE_S)
     parts = list(collect(sources))
     assert not [part for part in parts if isinstance(part, Gap) and part.kind != SECRET]
     return {part.name: dict(part.data) for part in parts if isinstance(part, Subtype)}
@@ -102,7 +102,7 @@ def test_inside_the_private_socket_answers(machine: Machine) -> None:
 def test_outside_the_private_socket_refuses_us_and_the_system_bus_answers_the_same(machine: Machine) -> None:
     private = f"{machine.root}{PRIVATE_SOCKET}"
     with pytest.raises(DBusError, match=r"while waiting for|while sending"):
-        bus = Bus(private, time.monotonic() + 5, hello=False)
+        bus = Bus(private, time.monotonic() + AMPLE_S, hello=False)
         list(bus.get_all("org.freedesktop.systemd1", [unit_object_path("containerd.service")]))
     lines: list[str] = []
     log.configure("debug")
@@ -199,7 +199,7 @@ def test_two_readings_of_an_idle_machine_are_the_same(machine: Machine) -> None:
 
 
 def test_secrets_of_a_unit_stay_inside(machine: Machine) -> None:
-    sources = Sources(Host(str(machine.root)), ("containerd.service",), True, time.monotonic() + 10)
+    sources = Sources(Host(str(machine.root)), ("containerd.service",), True, time.monotonic() + AMPLE_S)
     parts = list(collect(sources))
     text = repr(parts)
     for secret in SECRETS:
@@ -225,7 +225,7 @@ def test_secrets_of_a_unit_stay_inside(machine: Machine) -> None:
 
 
 def test_a_template_is_refused_and_stops_nothing(machine: Machine) -> None:
-    parts = list(collect(Sources(Host(str(machine.root)), ("getty@.service", "containerd.service"), deadline=time.monotonic() + 10)))
+    parts = list(collect(Sources(Host(str(machine.root)), ("getty@.service", "containerd.service"), deadline=time.monotonic() + AMPLE_S)))
     gap = next(part for part in parts if isinstance(part, Gap) and part.kind == UNREADABLE)
     assert gap.what == "getty@.service"
     assert "getty@.service" in gap.why

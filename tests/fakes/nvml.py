@@ -13,6 +13,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from tests.support.waiting import AMPLE_S
+
 REPOSITORY = Path(__file__).resolve().parents[2]
 SOURCE = Path(__file__).with_name("nvml.c")
 
@@ -36,7 +38,7 @@ def run(
     library: Path | None = None,
     root: Path | None = None,
     volatile: bool = False,
-    seconds: float = 30.0,
+    seconds: float = AMPLE_S,
     live: bool = True,
     path: str = "/nonexistent",
     how: str = "collect",
@@ -47,7 +49,7 @@ def run(
         environ["LD_LIBRARY_PATH"] = str(library.parent)
     arguments = [how, str(root or "/"), str(volatile), str(seconds), str(live)]
     command = [sys.executable, "-B", "-m", "tests.fakes.nvml", *arguments]
-    done = subprocess.run(command, cwd=REPOSITORY, env=environ, stdout=subprocess.PIPE, timeout=seconds + 30, check=True)
+    done = subprocess.run(command, cwd=REPOSITORY, env=environ, stdout=subprocess.PIPE, timeout=seconds + AMPLE_S, check=True)
     answer: dict[str, Any] = json.loads(done.stdout)
     return answer
 

@@ -9,6 +9,8 @@ import threading
 from types import TracebackType
 from urllib.parse import urlsplit
 
+from tests.support.waiting import AMPLE_S
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -54,7 +56,7 @@ class Proxy(Listener):
     def serve(self, sock: socket.socket) -> None:
         client = sock
         try:
-            sock.settimeout(20)
+            sock.settimeout(AMPLE_S)
             client = self._tls.wrap_socket(sock, server_side=True) if self._tls else sock
             head = b""
             while b"\r\n\r\n" not in head:

@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from eidos.files.atomic_write import Unwritable, write_file
+from tests.support.waiting import AMPLE_S, until
 
 ROOT = Path(__file__).parent.parent.parent
 UNPRIVILEGED_ID = 65534
@@ -108,17 +109,18 @@ def test_a_pipe_is_written_to_its_reader(tmp_path: Path) -> None:
     path = tmp_path / "pipe"
     os.mkfifo(path)
     got: list[bytes] = []
-    reader = threading.Thread(target=lambda: got.append(path.read_bytes()))
+    reader = threading.Thread(target=lambda: got.append(path.read_bytes()), daemon=True)
     reader.start()
-    deadline = time.monotonic() + 10
-    while True:
+
+    def is_written() -> bool:
         try:
             write_file(str(path), b"x" * 1_000_000)
-            break
         except Unwritable:  # the reader has not opened it yet
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
-    reader.join()
+            return False
+        return True
+
+    until(is_written)
+    reader.join(AMPLE_S)
     assert got == [b"x" * 1_000_000]
 
 
@@ -220,6 +222,7 @@ def test_a_size_limit_leaves_what_was_there(tmp_path: Path) -> None:
     code = """
 import resource, signal
 from eidos.files.atomic_write import Unwritable, write_file
+from tests.support.waiting import AMPLE_S, until
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
 try:
@@ -249,6 +252,7 @@ def test_a_user_without_rights_gets_the_reason(public: Path, mode: int, target: 
     public.chmod(mode)
     code = f"""
 from eidos.files.atomic_write import Unwritable, write_file
+from tests.support.waiting import AMPLE_S, until
 import os
 os.setgroups([]); os.setgid({UNPRIVILEGED_ID}); os.setuid({UNPRIVILEGED_ID})
 try:

@@ -17,6 +17,7 @@ import pytest
 
 from eidos.errors import NotFound, Unavailable
 from eidos.files.host import FileMissing, FileUnreadable, Host, translate_os_error
+from tests.support.waiting import AMPLE_S
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
@@ -160,7 +161,7 @@ def test_no_permission(tmp_path: Path) -> None:
         (str(tmp_path), "/closed/file"),
     ]
     done = subprocess.run(
-        [sys.executable, "-c", UNPRIVILEGED], input=json.dumps(reads), capture_output=True, text=True, cwd=ROOT, timeout=30, check=True
+        [sys.executable, "-c", UNPRIVILEGED], input=json.dumps(reads), capture_output=True, text=True, cwd=ROOT, timeout=AMPLE_S, check=True
     )
     assert json.loads(done.stdout) == ["permission denied"] * 4
 

@@ -249,7 +249,7 @@ def test_the_program_is_looked_for_in_absolute_folders_of_path(tmp_path: Path, m
 
 def test_what_the_program_prints_is_read(tmp_path: Path) -> None:
     path = program(tmp_path, f'test "$*" = "-q -x" && cat {OWN}; exit 14')
-    assert len(nvidia_smi.parse_log(nvidia_smi.run_nvidia_smi(path, time.monotonic() + 20)).gpus) == 2
+    assert len(nvidia_smi.parse_log(nvidia_smi.run_nvidia_smi(path, time.monotonic() + AMPLE_S)).gpus) == 2
 
 
 @pytest.mark.parametrize(
@@ -264,7 +264,7 @@ def test_what_the_program_prints_is_read(tmp_path: Path) -> None:
     ],
 )
 def test_a_program_that_misbehaves(tmp_path: Path, body: str, error: type[EidosError], words: str) -> None:
-    seconds = 1.0 if error is Timeout else 20.0
+    seconds = 1.0 if error is Timeout else AMPLE_S
     began = time.monotonic()
     with pytest.raises(error, match=words):
         nvidia_smi.run_nvidia_smi(program(tmp_path, body), began + seconds)
@@ -276,4 +276,4 @@ def test_a_program_that_cannot_be_started(tmp_path: Path) -> None:
     path.write_bytes(b"\x7fELF")
     path.chmod(0o755)
     with pytest.raises(Unavailable, match="cannot be started"):
-        nvidia_smi.run_nvidia_smi(str(path), time.monotonic() + 5)
+        nvidia_smi.run_nvidia_smi(str(path), time.monotonic() + AMPLE_S)

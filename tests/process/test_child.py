@@ -16,11 +16,12 @@ import pytest
 
 from eidos.errors import Timeout
 from eidos.process.child import FRAMES_LIMIT_BYTES, Child, ChildDied
+from tests.support.waiting import AMPLE_S, until
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
 
-def soon(seconds: float = 5.0) -> float:
+def soon(seconds: float = AMPLE_S) -> float:
     return time.monotonic() + seconds
 
 
@@ -34,11 +35,8 @@ def gone(pid: int) -> bool:
 
 
 def wait_until_gone(pid: int) -> bool:
-    for _ in range(500):
-        if gone(pid):
-            return True
-        time.sleep(0.01)
-    return False
+    until(gone, pid)
+    return True
 
 
 def test_frames_arrive_complete_and_in_order() -> None:
@@ -49,11 +47,17 @@ def test_frames_arrive_complete_and_in_order() -> None:
 
 
 def test_what_came_before_the_deadline_is_not_lost() -> None:
+    reader, writer = os.pipe()
+
     def produce() -> Iterator[str]:
         yield "first"
+        os.write(writer, b"sent")
         time.sleep(3600)
 
     child = Child(produce)
+    assert os.read(reader, 4) == b"sent"
+    os.close(reader)
+    os.close(writer)
     frames = child.frames(soon(0.3))
     assert next(frames) == "first"
     with pytest.raises(Timeout):
@@ -64,7 +68,7 @@ def test_what_came_before_the_deadline_is_not_lost() -> None:
 
 def test_what_was_sent_in_time_counts_when_it_is_read_late() -> None:
     child = Child(lambda: ["sent", "in time"])
-    time.sleep(0.2)
+    assert wait_until_gone(child.pid)
     assert list(child.frames(time.monotonic() - 0.01)) == ["sent", "in time"]
     child.close()
 
@@ -113,7 +117,7 @@ def test_endless_talk_is_cut_off() -> None:
 
     child = Child(produce)
     with pytest.raises(ChildDied, match="MiB"):
-        for frame in child.frames(soon(60)):
+        for frame in child.frames(soon()):
             assert isinstance(frame, bytes) and len(frame) < FRAMES_LIMIT_BYTES
     child.close()
     assert wait_until_gone(child.pid)
@@ -155,7 +159,7 @@ for limit in range(3, 5):
 resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
 assert os.listdir("/proc/self/fd") == before
 """
-    done = subprocess.run([sys.executable, "-I", "-c", code], capture_output=True, text=True, timeout=30, check=False)
+    done = subprocess.run([sys.executable, "-I", "-c", code], capture_output=True, text=True, timeout=AMPLE_S, check=False)
     assert done.stderr == ""
     assert set(done.stdout.splitlines()) == {"cannot start a process: too many open files"}
 
@@ -182,7 +186,7 @@ def test_kill_from_elsewhere_stops_the_reader() -> None:
     child = Child(lambda: iter(lambda: time.sleep(3600), 1))
     threading.Timer(0.2, child.kill).start()
     with pytest.raises((Timeout, ChildDied)):
-        list(child.frames(soon(60)))
+        list(child.frames(soon()))
     child.close()
 
 
@@ -192,7 +196,7 @@ os.close(0); os.close(1)
 sys.path.insert(0, {root!r})
 from eidos.process.child import Child
 child = Child(lambda: iter([list(range(3))]))
-frames = list(child.frames(time.monotonic() + 5))
+frames = list(child.frames(time.monotonic() + 60))
 child.close()
 assert os.fstat(1).st_rdev == os.stat("/dev/null").st_rdev, "a pipe sits where standard output was"
 os.write(2, repr(frames).encode())
@@ -200,7 +204,7 @@ os.write(2, repr(frames).encode())
 
 
 def test_closed_standard_streams_do_no_harm() -> None:
-    done = subprocess.run([sys.executable, "-c", CLOSED_STREAMS.format(root=str(ROOT))], capture_output=True, timeout=30, check=False)
+    done = subprocess.run([sys.executable, "-c", CLOSED_STREAMS.format(root=str(ROOT))], capture_output=True, timeout=AMPLE_S, check=False)
     assert done.stderr == b"[[0, 1, 2]]"
 
 
@@ -222,7 +226,7 @@ def test_a_reader_of_our_output_is_not_held_up_by_a_hanging_child() -> None:
     """A child holding standard output would keep ``eidos … | cat`` open after eidos has left."""
     process = subprocess.Popen([sys.executable, "-c", HANGING.format(root=str(ROOT))], stdout=subprocess.PIPE, start_new_session=True)
     try:
-        out, _ = process.communicate(timeout=20)
+        out, _ = process.communicate(timeout=AMPLE_S)
     finally:
         # The child made itself a group of its own in the session; find it by its session id.
         for entry in os.listdir("/proc"):

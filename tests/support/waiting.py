@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 #: Seconds after which what should have ended or happened has not: so many that nothing else on the machine matters.
 AMPLE_S = 60.0
 
+#: Deadlines to try in turn, in seconds, for what is cut off by one and has to get somewhere first, which takes longer on a busy machine.
+DEADLINES_S = (0.5, 4.0, 30.0)
+
 
 def until(condition: Callable[..., object], *arguments: object) -> None:
     """Wait until ``condition(*arguments)`` holds."""
