@@ -55,6 +55,9 @@ HEAD = b"NVSMI LOG"
 #: Lines that are read, at most; GPUs, at most.
 _LINES_LIMIT, _GPUS_LIMIT = 200_000, 256
 
+#: The number of a GPU's MIG devices, and the entries of a GPU in the text in which they are.
+MIG_DEVICES, _MIG_DEVICE, _MIG_ENTRIES = "@mig-devices", "MIG Device", ("MIG Mode", "MIG Device")
+
 _TOP = {"Driver Version": "driver_version", "CUDA Version": "cuda_version", "Attached GPUs": "attached_gpus"}
 
 #: Name (below its groups) → element, after outputs of releases 450 to 580 in public threads.
@@ -293,7 +296,7 @@ class _Handler:
         else:
             self._path.append(name)
             if name == "mig_device":
-                self.elements["@mig-devices"] = str(int(self.elements.get("@mig-devices", "0")) + 1)
+                self.elements[MIG_DEVICES] = str(int(self.elements.get(MIG_DEVICES, "0")) + 1)
 
     def end(self, name: str) -> None:
         self.elements.setdefault("/".join(self._path), self._text.strip())
@@ -322,7 +325,10 @@ def parse_text(data: bytes) -> NvidiaSmiLog:
     top: dict[str, str] = {}
     gpus: list[dict[str, str]] = []
     groups: list[tuple[int, str]] = []
-    for line in rest.decode("utf-8", "backslashreplace").split("\n")[1:_LINES_LIMIT]:
+    last_entry = ""
+    # A last line without an end may be cut off inside its value.
+    lines = rest.decode("utf-8", "backslashreplace").split("\n")[1:-1]
+    for line in lines[:_LINES_LIMIT]:
         content = line.strip()
         if not content:
             continue
@@ -336,6 +342,10 @@ def parse_text(data: bytes) -> NvidiaSmiLog:
         name, separator, value = content.partition(" : ")
         name = name.rstrip(" :")
         groups = [group for group in groups if group[0] < indent]
+        if gpus and indent and not groups:
+            last_entry = name
+            if name == _MIG_DEVICE:
+                gpus[-1][MIG_DEVICES] = str(int(gpus[-1].get(MIG_DEVICES, "0")) + 1)
         if not separator and not content.endswith(":"):
             groups.append((indent, name))
             continue
@@ -349,6 +359,8 @@ def parse_text(data: bytes) -> NvidiaSmiLog:
         if gpus and element:
             text = value.strip()[:200]
             gpus[-1].setdefault(element, text[2:] if element.startswith("pci/") and text.startswith("0x") else text)
+    if gpus and last_entry in _MIG_ENTRIES:  # the text breaks off where the rest of the MIG devices would be
+        gpus[-1].pop(_ELEMENTS["MIG Mode/Current"], None)
     if not top and not gpus:
         raise InvalidData("nvidia-smi -q: no version and no GPU in the output")
     return NvidiaSmiLog(top, tuple(gpus))

@@ -67,6 +67,43 @@ Next Command : 1
     assert second == {"@id": "00000000:08:00.0", "ecc_mode/pending_ecc": "Disabled"}
 
 
+MIG_DEVICE = """    MIG Device
+        Index : 0
+        GPU Instance ID : 3
+        Device Attributes
+            Shared
+                Multiprocessor count : 70
+        FB Memory Usage
+            Total : 23680 MiB
+"""
+MIG = f"""=====NVSMI LOG=====
+Attached GPUs : 1
+GPU 00000001:04:00.0
+    MIG Mode
+        Current : Enabled
+        Pending : Enabled
+{MIG_DEVICE * 2}    FB Memory Usage
+        Total : 97887 MiB
+    Processes : None
+"""
+
+
+def test_mig_devices_are_counted_and_their_memory_is_not_the_gpus() -> None:
+    readings = nvidia_smi_readings.configuration(parse_text(MIG.encode()).gpus[0])
+    assert (readings["mig.devices"], readings["memory.total-mib"]) == (2, 97887)
+
+
+@pytest.mark.parametrize("text", [MIG, smi_text(HOSTS / "ubuntu-22.04")])
+def test_a_text_that_breaks_off_has_no_other_values(text: str) -> None:
+    def readings(data: str) -> dict[tuple[int, str], object]:
+        gpus = [nvidia_smi_readings.configuration(gpu) for gpu in parse_text(data.encode()).gpus]
+        return {(number, key): value for number, gpu in enumerate(gpus) for key, value in gpu.items() if not isinstance(value, NoReading)}
+
+    complete = readings(text)
+    for end in range(text.index("GPU 0000"), len(text), max(1, len(text) // 150)):
+        assert readings(text[:end]).items() <= complete.items(), end
+
+
 @pytest.mark.parametrize("data", [b"", b"hello", b"NVSMI LOG", b"NVSMI LOG\n\n\n"])
 def test_what_is_none_is_refused(data: bytes) -> None:
     with pytest.raises(InvalidData):
