@@ -18,6 +18,7 @@ import time
 from eidos import __version__, log
 from eidos.errors import InvalidData, InvalidInput, NotFound, RateLimited, Timeout, Unavailable
 from eidos.http_wire import client
+from eidos.http_wire.fetch import ClientResponse, send_request
 from eidos.http_wire.retry import AttemptFailed, CircuitBreaker, Pacer, call_with_retry, parse_retry_after
 
 TYPE_CHECKING = False
@@ -124,12 +125,7 @@ class ServerClient:
         # Sockets run on time.monotonic, whatever our clock is.
         until = time.monotonic() + (deadline - self._clock())
         method = "GET" if body is None else "POST"
-        try:
-            response = client.send_request(method, url, deadline=until, headers=headers, body=body, limit=MAX_BODY_BYTES)
-        except client.RequestError as fault:
-            raise AttemptFailed(fault, is_retryable=fault.is_transient) from fault
-        except Timeout as fault:
-            raise AttemptFailed(fault) from fault
+        response = send_request(method, url, deadline=until, headers=headers, body=body, limit=MAX_BODY_BYTES)
         if response.status == 200:
             return response.body
         raise self._error_for(response, document)
@@ -162,7 +158,7 @@ class ServerClient:
         message = f"the response is not a {_DOCUMENTS[path]}: {fault.message}"
         return AttemptFailed(client.RequestError(message, _ADDRESS_HINT, is_transient=False), is_retryable=False)
 
-    def _error_for(self, response: client.ClientResponse, document: str) -> Exception:
+    def _error_for(self, response: ClientResponse, document: str) -> Exception:
         """The exception for a response whose status is not 200."""
         status, (text, hint) = response.status, _parse_error(response.body)
         message = f"{self.origin} returned {status}" + (f": {text}" if text else "")

@@ -1,11 +1,9 @@
-"""An HTTP client: one request and its response, both bounded in time and size.
+"""What every HTTP client of ours needs: URLs, connections with a deadline, TLS, and the errors of both.
 
-Knows ``http.client``, and translates its errors; must not know what is requested, nor whether to retry.
+Knows sockets, certificates, and what ``http.client`` raises; must not know what is requested, nor whether to retry.
 
 A request ends at its deadline, whatever the server does: names are resolved in a thread that can be abandoned, and the timeout of every
-socket operation is the time that is left. A response is read up to a limit. Certificates are verified. Redirects are followed for GET and
-HEAD; credentials are sent to their own origin only (RFC 9110, section 15.4), and nothing is redirected from https to http. Proxies in the
-environment are not used: the user names the service by its own address.
+socket operation is the time that is left. Certificates are verified.
 """
 
 from __future__ import annotations
@@ -13,7 +11,6 @@ from __future__ import annotations
 import time
 
 from eidos.errors import InvalidInput, Timeout, Unavailable, os_error_reason
-from eidos.log import printable
 from eidos.model.measurement import WITHHELD
 from eidos.model.record import Record
 
@@ -21,24 +18,18 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     import http.client
     import socket
-    from collections.abc import Callable, Mapping, Sequence
-    from http.client import HTTPResponse
+    import ssl
+    from collections.abc import Sequence
     from typing import Any
 
     from eidos.errors import EidosError
 
-    TlsWrapper = Callable[[socket.socket, str, float], socket.socket]
     Address = tuple[int, int, int, str, tuple[Any, ...]]
 
-#: Bytes of a response's body, redirects in a row, and bytes of a URL.
-BODY_LIMIT, REDIRECT_LIMIT, URL_LIMIT = 16 << 20, 5, 8192
-
-#: Headers that are dropped when a redirect leaves the origin.
-CREDENTIAL_HEADERS = frozenset({"authorization", "proxy-authorization", "cookie", "x-api-key"})
+#: Redirects in a row, and bytes of a URL.
+REDIRECT_LIMIT, URL_LIMIT = 5, 8192
 
 _CHUNK_BYTES = 1 << 16
-
-_REDIRECT_STATUSES = {301, 302, 303, 307, 308}
 
 
 class RequestError(Unavailable):
@@ -63,15 +54,6 @@ class Url(Record):
         host = f"[{self.host}]" if ":" in self.host else self.host
         is_default = {"http": 80, "https": 443}[self.scheme] == self.port
         return f"{self.scheme}://{host}" + ("" if is_default else f":{self.port}")
-
-
-class ClientResponse(Record):
-    """A response. ``headers`` have names in lower case; values of repeated ones are joined by ``", "``. ``url`` is that after redirects."""
-
-    status: int
-    headers: dict[str, str]
-    body: bytes
-    url: Url
 
 
 def parse_url(text: str) -> Url:
@@ -115,71 +97,6 @@ def quote_url(text: str) -> str:
     return repr(shown if all(map(is_speaking, shown.replace("@", "/").replace("?", "/").split("/"))) else WITHHELD)
 
 
-def send_request(
-    method: str,
-    url: str,
-    *,
-    deadline: float,
-    headers: Mapping[str, str] | None = None,
-    body: bytes | None = None,
-    limit: int = BODY_LIMIT,
-) -> ClientResponse:
-    """Send a request; its response, whatever the status. Redirects of GET and HEAD are followed.
-
-    ``deadline`` is a time of ``time.monotonic``. Raises Timeout when it passes; RequestError for a response that is missing, cut off,
-    malformed or larger than ``limit`` bytes; InvalidInput for an invalid URL.
-    """
-    target, sent_headers = parse_url(url), dict(headers or {})
-    for _ in range(REDIRECT_LIMIT + 1):
-        response = _send_once(method, target, sent_headers, body, deadline, limit)
-        location = response.headers.get("location")
-        if response.status not in _REDIRECT_STATUSES or location is None or method not in ("GET", "HEAD"):
-            return response
-        redirected = _redirect_target(target, location)
-        if redirected.origin != target.origin:
-            sent_headers = {name: value for name, value in sent_headers.items() if name.lower() not in CREDENTIAL_HEADERS}
-        target = redirected
-    raise RequestError(f"{target.origin}: more than {REDIRECT_LIMIT} redirects in a row", is_transient=False)
-
-
-def _redirect_target(url: Url, location: str) -> Url:
-    from urllib.parse import urljoin
-
-    try:
-        target = parse_url(urljoin(url.origin + url.target, location))
-    except (InvalidInput, ValueError) as fault:
-        raise RequestError(f"{url.origin}: redirect to invalid URL {quote_url(printable(location[:100]))}", is_transient=False) from fault
-    if (url.scheme, target.scheme) == ("https", "http"):
-        raise RequestError(f"{url.origin}: redirect to {target.origin} not followed, because it is not encrypted", is_transient=False)
-    return target
-
-
-def _send_once(method: str, url: Url, headers: Mapping[str, str], body: bytes | None, deadline: float, limit: int) -> ClientResponse:
-    import http.client
-
-    connection = http.client.HTTPConnection(url.host, url.port)
-    subject, sock = url.origin, None
-    try:
-        wrap_tls = wrap_socket_tls if url.scheme == "https" else None
-        connection.sock = sock = DeadlineSocket(open_connection(url.host, url.port, deadline, wrap_tls), deadline)
-        try:
-            connection.request(method, url.target, body, {"Accept-Encoding": "identity", "Connection": "close", **headers})
-        except BrokenPipeError:
-            pass  # the server responded before it had read the request, and the response says why
-        response = connection.getresponse()
-        sock.check_head()
-        fields: dict[str, str] = {}
-        for name, value in response.getheaders():
-            name = name.lower()
-            fields[name] = f"{fields[name]}, {value}" if name in fields else value
-        return ClientResponse(response.status, fields, _read_body(response, fields, subject, limit), url)
-    except (OSError, http.client.HTTPException, ValueError) as fault:
-        raise translate_error(subject, fault) from fault
-    finally:
-        if sock is not None:
-            sock.shut()
-
-
 def translate_error(subject: str, fault: OSError | http.client.HTTPException | ValueError) -> EidosError:
     """The error to raise for a failed request to ``subject``: Timeout or :class:`RequestError`."""
     import http.client
@@ -212,23 +129,6 @@ def timeout_error(subject: str) -> Timeout:
     return Timeout(f"{subject}: timed out", "raise --timeout, or check that the service is up")
 
 
-def _read_body(response: HTTPResponse, headers: Mapping[str, str], subject: str, limit: int) -> bytes:
-    """The body; RequestError when it is larger than ``limit``, before it is read if Content-Length tells."""
-    if response.length is not None and response.length > limit:
-        raise RequestError(f"{subject}: response larger than {limit:,} bytes", is_transient=False)
-    if headers.get("content-encoding", "identity").lower() != "identity":
-        raise RequestError(f"{subject}: unexpected content encoding", is_transient=False)
-    expected, chunks, size = response.length, [], 0
-    while chunk := response.read(_CHUNK_BYTES):
-        chunks.append(chunk)
-        size += len(chunk)
-        if size > limit:
-            raise RequestError(f"{subject}: response larger than {limit:,} bytes", is_transient=False)
-    if expected is not None and size < expected:  # read(amount) does not raise it
-        raise RequestError(f"{subject}: response truncated")
-    return b"".join(chunks)
-
-
 def seconds_left(deadline: float) -> float:
     """Seconds until ``deadline``; TimeoutError when there are none."""
     seconds = deadline - time.monotonic()
@@ -237,8 +137,8 @@ def seconds_left(deadline: float) -> float:
     return seconds
 
 
-def open_connection(host: str, port: int, deadline: float, wrap_tls: TlsWrapper | None = None) -> socket.socket:
-    """A connection to the first address that accepts one; addresses share the time. ``wrap_tls`` then starts TLS.
+def open_connection(host: str, port: int, deadline: float, tls: ssl.SSLContext | None = None, tls_name: str = "") -> socket.socket:
+    """A connection to the first address that accepts one; addresses share the time. With ``tls``, as a client of ``tls_name`` or ``host``.
 
     Raises OSErrors that :func:`translate_error` translates.
     """
@@ -251,7 +151,10 @@ def open_connection(host: str, port: int, deadline: float, wrap_tls: TlsWrapper 
             sock.settimeout(seconds_left(deadline) / (len(addresses) - index))
             sock.connect(address)
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            return wrap_tls(sock, host, deadline) if wrap_tls else sock
+            if tls is None:
+                return sock
+            sock.settimeout(seconds_left(deadline))
+            return tls.wrap_socket(sock, server_hostname=tls_name or host)
         except OSError as fault:
             sock.close()
             # The certificate will be the same at another address.
@@ -263,12 +166,17 @@ def open_connection(host: str, port: int, deadline: float, wrap_tls: TlsWrapper 
     raise OSError("no address")
 
 
-def wrap_socket_tls(sock: socket.socket, host: str, deadline: float) -> socket.socket:
-    """Start TLS with the certificates that the system trusts."""
+def make_tls_context(ca: bytes | None = None) -> ssl.SSLContext:
+    """A TLS context that trusts the authorities in ``ca``, PEM, or those of the system; ssl.SSLError or ValueError for what is no PEM."""
     import ssl
 
-    sock.settimeout(seconds_left(deadline))
-    return ssl.create_default_context().wrap_socket(sock, server_hostname=host)
+    context = ssl.create_default_context(cadata=ca.decode("ascii", "ignore") if ca is not None else None)
+    # As kubectl does: the strict checks of Python 3.13 reject the authorities of EKS and others, and a kubeconfig may have an intermediate
+    # authority.
+    context.verify_flags &= ~ssl.VERIFY_X509_STRICT
+    context.verify_flags |= getattr(ssl, "VERIFY_X509_PARTIAL_CHAIN", 0x80000)
+    context.set_alpn_protocols(["http/1.1"])
+    return context
 
 
 def _resolve(host: str, port: int, deadline: float) -> Sequence[Address]:

@@ -12,10 +12,11 @@ from _thread import allocate_lock
 
 from eidos.errors import InvalidData, Timeout
 from eidos.http_wire import client
+from eidos.http_wire.retry import AttemptFailed
+from eidos.model.record import Record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    import socket
     import ssl
     from collections.abc import Callable
     from typing import Any, Protocol, Union
@@ -30,26 +31,6 @@ if TYPE_CHECKING:
 
     Body = Union[bytes, BodyStream, None]
 
-    class Endpoint(Protocol):
-        """A server and what it takes to reach it, such as :class:`eidos.kube.cluster.Cluster`.
-
-        ``server`` is its URL; ``ca`` are certificates in PEM, or None for those that the system trusts; ``proxy`` is a URL that may hold
-        a password; ``source`` tells, for messages, where the server is configured.
-        """
-
-        @property
-        def server(self) -> str: ...  # noqa: D102 - the class says it
-        @property
-        def ca(self) -> bytes | None: ...  # noqa: D102 - as above
-        @property
-        def insecure(self) -> bool: ...  # noqa: D102 - as above
-        @property
-        def tls_server_name(self) -> str | None: ...  # noqa: D102 - as above
-        @property
-        def proxy(self) -> str | None: ...  # noqa: D102 - as above
-        @property
-        def source(self) -> str: ...  # noqa: D102 - as above
-
 
 #: Idle connections in the pool, at most.
 MAX_IDLE = 8
@@ -61,13 +42,39 @@ CONNECT_TIMEOUT_S = 15.0
 RESENDABLE_METHODS = frozenset({"GET", "HEAD", "DELETE"})
 
 
-class ConnectionBroken(Exception):
+class Hints(Record):
+    """What to do when a server refuses connections or does not speak TLS with us, and about its certificate; None for a general hint."""
+
+    refused: str | None = None
+    tls: str | None = None
+    name: str | None = None
+    authority: str | None = None
+
+
+class Endpoint(Record):
+    """A server and what it takes to reach it.
+
+    ``server`` is its URL; ``ca`` are certificates in PEM, or None for those that the system trusts; ``proxy`` is a URL that may hold a
+    password; ``source`` tells, for messages, where the certificates are configured.
+    """
+
+    server: str
+    ca: bytes | None = None
+    insecure: bool = False
+    tls_server_name: str | None = None
+    proxy: str | None = None
+    source: str = "--ca-file"
+    hints: Hints = Hints()
+
+    def __repr__(self) -> str:
+        return f"Endpoint({self.server!r})"  # the proxy may have a password
+
+
+class ConnectionBroken(AttemptFailed):
     """A response is missing or incomplete, because of ``fault``; ``was_sent`` says that the server may have got the request."""
 
     def __init__(self, fault: EidosError, is_retryable: bool, was_sent: bool) -> None:
-        super().__init__(fault.message)
-        self.fault = fault
-        self.is_retryable = is_retryable
+        super().__init__(fault, is_retryable=is_retryable)
         self.was_sent = was_sent
 
 
@@ -77,16 +84,25 @@ def truncated_response(origin: str) -> ConnectionBroken:
 
 
 class ConnectionPool:
-    """Connections to one server; threads may share it. A subclass words the hints, and says which requests are idempotent."""
+    """Connections to one server; threads may share it.
 
-    resendable_methods = RESENDABLE_METHODS
+    ``load_certificate`` loads the client's certificate, if there is one; ``resendable_methods`` are idempotent; ``make_error`` makes the
+    error of a server that cannot be reached, of message and hint, if it is not a RequestError.
+    """
 
-    def __init__(self, endpoint: Endpoint, load_certificate: Callable[[ssl.SSLContext], object] = lambda context: None) -> None:
-        """``load_certificate`` loads the client's certificate, if there is one."""
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        load_certificate: Callable[[ssl.SSLContext], object] = lambda context: None,
+        resendable_methods: frozenset[str] = RESENDABLE_METHODS,
+        make_error: Callable[[str, str | None], EidosError] | None = None,
+    ) -> None:
         self.server = client.parse_url(endpoint.server)
         self.prefix = self.server.target.rstrip("/")
         self._endpoint = endpoint
         self._load_certificate = load_certificate
+        self._resendable_methods = resendable_methods
+        self._make_error = make_error
         self._idle: list[_Connection] = []
         self._lock = allocate_lock()
         self._tls_context: ssl.SSLContext | None = None
@@ -108,7 +124,7 @@ class ConnectionPool:
                 return idle.send(method, target, headers, body, deadline)
             except ConnectionBroken as broken:
                 idle.close()
-                if method not in self.resendable_methods or not broken.is_retryable or isinstance(broken.fault, Timeout):
+                if method not in self._resendable_methods or not broken.is_retryable or isinstance(broken.fault, Timeout):
                     raise
             except BaseException:
                 idle.close()
@@ -160,16 +176,10 @@ class ConnectionPool:
                 proxy = ProxyTunnel(self._endpoint.proxy)
                 sock = proxy.connect(self.server, context, self.tls_name, deadline)
             else:
-                sock = client.open_connection(self.server.host, self.server.port, deadline, self._wrap_tls if context else None)
+                sock = client.open_connection(self.server.host, self.server.port, deadline, context, self.tls_name)
         except (OSError, http.client.HTTPException, ValueError) as fault:
             raise ConnectionBroken(*self.translate_error(fault), was_sent=False) from fault
         return _Connection(self, sock, proxy.auth_headers if proxy else None)
-
-    def _wrap_tls(self, sock: socket.socket, _host: str, deadline: float) -> socket.socket:
-        sock.settimeout(client.seconds_left(deadline))
-        context = self._make_tls_context()
-        assert context is not None
-        return context.wrap_socket(sock, server_hostname=self.tls_name)
 
     @property
     def tls_name(self) -> str:
@@ -188,17 +198,12 @@ class ConnectionPool:
 
         endpoint = self._endpoint
         try:
-            context = ssl.create_default_context(cadata=endpoint.ca.decode("ascii", "ignore") if endpoint.ca is not None else None)
+            context = client.make_tls_context(endpoint.ca)
         except (ssl.SSLError, ValueError) as fault:
             raise InvalidData(f"{endpoint.source}: its certificate-authority is not a PEM certificate") from fault
-        # As kubectl does: the strict checks of Python 3.13 reject the authorities of EKS and others, and a kubeconfig may have an
-        # intermediate authority.
-        context.verify_flags &= ~ssl.VERIFY_X509_STRICT
-        context.verify_flags |= getattr(ssl, "VERIFY_X509_PARTIAL_CHAIN", 0x80000)
         if endpoint.insecure:
             context.check_hostname = False
             context.verify_mode = ssl.CERT_NONE
-        context.set_alpn_protocols(["http/1.1"])
         self._load_certificate(context)
         with self._lock:
             self._tls_context = context
@@ -209,41 +214,25 @@ class ConnectionPool:
         error = getattr(fault, "fault", None) or client.translate_error(self._endpoint.server, fault)
         if not isinstance(error, client.RequestError):
             return error, True
-        return self.make_error(error.message, self._hint(fault) or error.hint), error.is_transient
-
-    def make_error(self, message: str, hint: str | None) -> EidosError:
-        """The error of a server that cannot be reached."""
-        return client.RequestError(message, hint)
-
-    def refused_hint(self) -> str | None:
-        """What to do when the server refuses connections."""
-        return None
-
-    def name_hint(self) -> str | None:
-        """What to do when the server's certificate has another name."""
-        return None
-
-    def authority_hint(self) -> str | None:
-        """What to do when the server's certificate is not trusted."""
-        return None
-
-    def tls_hint(self) -> str | None:
-        """What to do when the server does not speak TLS, or not with us."""
-        return None
+        hint = self._hint(fault) or error.hint
+        if self._make_error is not None:
+            return self._make_error(error.message, hint), error.is_transient
+        return client.RequestError(error.message, hint, error.is_transient), error.is_transient
 
     def _hint(self, fault: BaseException) -> str | None:
         import ssl
 
+        hints = self._endpoint.hints
         if isinstance(fault, ConnectionRefusedError):
-            return self.refused_hint()
+            return hints.refused
         if isinstance(fault, ssl.SSLError) and not isinstance(fault, ssl.SSLCertVerificationError):
-            return self.tls_hint()
+            return hints.tls
         if not isinstance(fault, ssl.SSLCertVerificationError):
             return None
         text = fault.verify_message
         if "expired" in text or "not yet valid" in text:
             return "renew the server's certificate, or set this machine's clock"
-        return self.name_hint() if "match" in text or "mismatch" in text.lower() else self.authority_hint()
+        return hints.name if "match" in text or "mismatch" in text.lower() else hints.authority
 
 
 class _Connection:
@@ -340,6 +329,16 @@ class StreamedResponse:
             else:
                 connection.close()
         return chunk
+
+    def read_body(self, limit: int) -> bytes:
+        """The body; of one that is larger than ``limit`` bytes a little more than that, and the connection is closed."""
+        chunks, size = [], 0
+        while size <= limit and (chunk := self.read_chunk()):
+            chunks.append(chunk)
+            size += len(chunk)
+        if size > limit:
+            self.abort()
+        return b"".join(chunks)
 
     def abort(self) -> None:
         """Close the connection without reading the rest of the body."""

@@ -18,7 +18,7 @@ import time
 from eidos import __version__
 from eidos.errors import IntegrityError, InvalidInput, Unavailable
 from eidos.http_wire import client, retry
-from eidos.http_wire.connection_pool import ConnectionBroken, ConnectionPool
+from eidos.http_wire.connection_pool import ConnectionPool, Endpoint, Hints
 from eidos.log import printable
 from eidos.model.record import Record
 
@@ -61,17 +61,6 @@ class PresignedUrl(Record):
     is_azure: bool = False
 
 
-class ObjectStore(Record):
-    """A store and the way to it, as :class:`~eidos.http_wire.connection_pool.ConnectionPool` takes it."""
-
-    server: str
-    ca: bytes | None = None
-    insecure: bool = False
-    tls_server_name: str | None = None
-    proxy: str | None = None
-    source: str = "--ca-file"
-
-
 class UploadReceipt(Record):
     """What was stored: ``confirmed`` names the checksum that the store confirms, and is empty when it confirms none."""
 
@@ -81,17 +70,12 @@ class UploadReceipt(Record):
     confirmed: str
 
 
-class _StoreConnections(ConnectionPool):
-    """Connections to an object store, with hints about the settings for it."""
-
-    def tls_hint(self) -> str:
-        return "check that this is an https server"
-
-    def name_hint(self) -> str:
-        return "use the name in the store's certificate"
-
-    def authority_hint(self) -> str:
-        return "set EIDOS_CA_FILE to a file with the certificate of its authority"
+#: What to do when a store cannot be reached.
+_HINTS = Hints(
+    tls="check that this is an https server",
+    name="use the name in the store's certificate",
+    authority="set EIDOS_CA_FILE to a file with the certificate of its authority",
+)
 
 
 def parse_presigned_url(text: str, source: str, *, allows_http: bool) -> PresignedUrl:
@@ -150,17 +134,14 @@ def upload(
     url = target.url
     proxy = proxy_from_environment(url.scheme, url.host, url.port, environ)
     proxy = check_proxy_url(proxy, f"{url.scheme.upper()}_PROXY") if proxy else None
-    pool = _StoreConnections(ObjectStore(url.origin, ca, proxy=proxy))
+    pool = ConnectionPool(Endpoint(url.origin, ca, proxy=proxy, hints=_HINTS))
     digests = _Digests(data)
     headers = _headers(target, digests, content_type)
 
     def attempt() -> UploadReceipt:
-        try:
-            limit = time.monotonic() + ATTEMPT_TIMEOUT_S + len(data) / SLOWEST_BYTES
-            response = pool.send("PUT", url.target, headers, data, min(deadline, limit))
-            body = _read_body(response)
-        except ConnectionBroken as broken:
-            raise retry.AttemptFailed(broken.fault, is_retryable=broken.is_retryable) from broken
+        limit = time.monotonic() + ATTEMPT_TIMEOUT_S + len(data) / SLOWEST_BYTES
+        response = pool.send("PUT", url.target, headers, data, min(deadline, limit))
+        body = response.read_body(RESPONSE_LIMIT)[:RESPONSE_LIMIT]
         if response.status not in (200, 201, 202, 204):
             raise _refusal(url, response, body)
         return UploadReceipt(url.origin, len(data), digests.sha256.hex(), _confirmed(url, response.headers, headers, digests))
@@ -253,14 +234,3 @@ def _element(body: bytes, name: str) -> str:
     """The text of the first element with this name; an empty text when there is none, or it has elements or entities inside."""
     text = body.partition(f"<{name}>".encode())[2].partition(f"</{name}>".encode())[0].decode("utf-8", "replace")
     return "" if "<" in text or "&" in text else text
-
-
-def _read_body(response: StreamedResponse) -> bytes:
-    """The beginning of a response; the connection is closed when there is more."""
-    body = b""
-    while chunk := response.read_chunk():
-        body += chunk
-        if len(body) >= RESPONSE_LIMIT:
-            response.abort()
-            break
-    return body[:RESPONSE_LIMIT]

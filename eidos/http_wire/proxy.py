@@ -144,7 +144,8 @@ class ProxyTunnel:
         from http.client import HTTPException
 
         try:
-            sock = client.open_connection(self.host, self.port, deadline, client.wrap_socket_tls if self.scheme == "https" else None)
+            tls = client.make_tls_context() if self.scheme == "https" else None
+            sock = client.open_connection(self.host, self.port, deadline, tls)
         except OSError as fault:
             raise ProxyRefused(client.translate_error(f"the proxy {self.name}", fault)) from fault
         try:

@@ -14,7 +14,7 @@ import time
 from eidos import __version__
 from eidos.errors import InvalidInput, KubeError
 from eidos.http_wire import retry
-from eidos.http_wire.connection_pool import RESENDABLE_METHODS, ConnectionBroken, ConnectionPool
+from eidos.http_wire.connection_pool import RESENDABLE_METHODS, ConnectionBroken, ConnectionPool, Endpoint, Hints
 from eidos.kube import responses
 from eidos.model.record import Record
 
@@ -32,25 +32,10 @@ if TYPE_CHECKING:
 
 USER_AGENT = f"eidos/{__version__}"
 
+#: Patches are ours, and have no other effect the second time.
+IDEMPOTENT_METHODS = RESENDABLE_METHODS | {"PATCH"}
+
 JSON, APPLY_PATCH = "application/json", "application/apply-patch+yaml"
-
-
-class _ClusterConnections(ConnectionPool):
-    """Connections to an API server, with hints about the kubeconfig."""
-
-    resendable_methods = RESENDABLE_METHODS | {"PATCH"}  # ours are idempotent
-
-    def make_error(self, message: str, hint: str | None) -> KubeError:
-        return KubeError(message, hint)
-
-    def refused_hint(self) -> str:
-        return f"check that the cluster is up and that {self._endpoint.source} has the right server"
-
-    def name_hint(self) -> str:
-        return "set tls-server-name in the kubeconfig to the name in its certificate"
-
-    def authority_hint(self) -> str:
-        return f"check that certificate-authority in {self._endpoint.source} belongs to this cluster"
 
 
 class _Request(Record):
@@ -76,7 +61,13 @@ class RequestSender:
         self.report = report
         #: The ``Date`` of the newest response, or "".
         self.server_date = ""
-        self._connections = _ClusterConnections(cluster, credentials.load_certificate)
+        hints = Hints(
+            refused=f"check that the cluster is up and that {cluster.source} has the right server",
+            name="set tls-server-name in the kubeconfig to the name in its certificate",
+            authority=f"check that certificate-authority in {cluster.source} belongs to this cluster",
+        )
+        endpoint = Endpoint(cluster.server, cluster.ca, cluster.insecure, cluster.tls_server_name, cluster.proxy, cluster.source, hints)
+        self._connections = ConnectionPool(endpoint, credentials.load_certificate, IDEMPOTENT_METHODS, KubeError)
         self._credentials = credentials
         self.deadline = deadline
         self._circuit_breaker = retry.CircuitBreaker(cluster.server, time.monotonic)

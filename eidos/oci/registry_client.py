@@ -14,7 +14,7 @@ import time
 from eidos import __version__
 from eidos.errors import EidosError, InvalidData, NotFound, Unavailable, os_error_reason
 from eidos.http_wire import client, retry
-from eidos.http_wire.connection_pool import ConnectionBroken, ConnectionPool
+from eidos.http_wire.connection_pool import ConnectionBroken, ConnectionPool, Endpoint, Hints
 from eidos.log import printable
 from eidos.model.record import Record
 from eidos.oci.registry_auth import LOGIN_HINT, RegistryAuth
@@ -62,17 +62,6 @@ class RegistrySettings(Record):
     chunk_bytes: int = 8 << 20
 
 
-class Endpoint(Record):
-    """One server and the way to it, as :class:`~eidos.http_wire.connection_pool.ConnectionPool` takes it."""
-
-    server: str
-    ca: bytes | None = None
-    insecure: bool = False
-    tls_server_name: str | None = None
-    proxy: str | None = None
-    source: str = "--ca-file"
-
-
 class RegistryError(Unavailable):
     """A registry refused a request, with ``status``."""
 
@@ -93,21 +82,13 @@ class RegistryResponse(Record):
     body: bytes
 
 
-class _RegistryConnections(ConnectionPool):
-    """Connections to a registry, with hints about its flags."""
-
-    def refused_hint(self) -> str:
-        return "check that the registry is running, and the port"
-
-    def tls_hint(self) -> str:
-        certificate = "--client-cert or EIDOS_CLIENT_CERT if it requires a certificate"
-        return f"use --plain-http or EIDOS_PLAIN_HTTP=true if this registry has no TLS, {certificate}"
-
-    def name_hint(self) -> str:
-        return "use the name in the registry's certificate"
-
-    def authority_hint(self) -> str:
-        return "name a file with the certificate of its authority with --ca-file or EIDOS_CA_FILE"
+#: What to do when a registry cannot be reached.
+_HINTS = Hints(
+    refused="check that the registry is running, and the port",
+    tls="use --plain-http if this registry has no TLS, or --client-cert if it requires a certificate",
+    name="use the name in the registry's certificate",
+    authority="use --ca-file FILE with the certificate of its authority",
+)
 
 
 class RegistryClient:
@@ -147,10 +128,7 @@ class RegistryClient:
         def attempt() -> RegistryResponse:
             limit = time.monotonic() + REQUEST_TIMEOUT_S
             response = self.exchange(method, url, headers, open_body, self.deadline if open_body else min(self.deadline, limit))
-            try:
-                body = _read_body(response, f"{self.reference.name}: {what or method}")
-            except ConnectionBroken as broken:
-                raise retry.AttemptFailed(broken.fault) from broken
+            body = _read_body(response, f"{self.reference.name}: {what or method}")
             if response.status not in expected:
                 raise self.error(RegistryResponse(response.status, response.headers, body), what or method)
             return RegistryResponse(response.status, response.headers, body)
@@ -195,11 +173,7 @@ class RegistryClient:
             authorization = self._auth.header if target.origin == self.origin else None
             if authorization is not None:
                 sent["Authorization"] = authorization
-            try:
-                pool = self._pool(target)
-                response = pool.send(method, target.target, sent, open_body() if open_body else None, deadline)
-            except ConnectionBroken as broken:
-                raise retry.AttemptFailed(broken.fault, is_retryable=broken.is_retryable) from broken
+            response = self._pool(target).send(method, target.target, sent, open_body() if open_body else None, deadline)
             location = response.headers.get("location")
             if response.status == 401 and target.origin == self.origin and not is_renewed:
                 challenge = response.headers.get("www-authenticate", "")
@@ -258,11 +232,8 @@ class RegistryClient:
         def attempt() -> tuple[int, bytes]:
             target = client.parse_url(url)
             deadline = min(self.deadline, time.monotonic() + REQUEST_TIMEOUT_S)
-            try:
-                response = self._pool(target).send(method, target.target, {"User-Agent": f"eidos/{__version__}", **headers}, body, deadline)
-                data = _read_body(response, f"the token server {target.origin}")
-            except ConnectionBroken as broken:
-                raise retry.AttemptFailed(broken.fault, is_retryable=broken.is_retryable) from broken
+            response = self._pool(target).send(method, target.target, {"User-Agent": f"eidos/{__version__}", **headers}, body, deadline)
+            data = _read_body(response, f"the token server {target.origin}")
             if response.status in TRANSIENT_STATUSES:
                 message = f"the token server {target.origin} failed: status {response.status}"
                 raise _failure(message, response.status, response.headers)
@@ -278,7 +249,7 @@ class RegistryClient:
             proxy = proxy_from_environment(url.scheme, url.host, url.port, self.settings.environ)
             proxy = check_proxy_url(proxy, f"{url.scheme.upper()}_PROXY") if proxy else None
             load = self._load_certificate if url.origin == self.origin else lambda context: None
-            pool = self._pools[url.origin] = _RegistryConnections(Endpoint(url.origin, self.settings.ca, proxy=proxy), load)
+            pool = self._pools[url.origin] = ConnectionPool(Endpoint(url.origin, self.settings.ca, proxy=proxy, hints=_HINTS), load)
         return pool
 
     def _load_certificate(self, context: ssl.SSLContext) -> None:
@@ -305,14 +276,10 @@ def _failure(message: str, status: int, headers: Mapping[str, str], hint: str | 
 
 
 def _read_body(response: StreamedResponse, subject: str) -> bytes:
-    chunks, size = [], 0
-    while chunk := response.read_chunk():
-        size += len(chunk)
-        if size > RESPONSE_LIMIT:
-            response.abort()
-            raise RegistryError(f"{subject}: the response is larger than {RESPONSE_LIMIT >> 20} MiB", "check the address of the registry")
-        chunks.append(chunk)
-    return b"".join(chunks)
+    body = response.read_body(RESPONSE_LIMIT)
+    if len(body) > RESPONSE_LIMIT:
+        raise RegistryError(f"{subject}: the response is larger than {RESPONSE_LIMIT >> 20} MiB", "check the address of the registry")
+    return body
 
 
 def _drain(response: StreamedResponse) -> bytes:

@@ -16,6 +16,7 @@ from collections import deque
 from eidos import __version__, log
 from eidos.errors import EidosError, InvalidInput, Timeout, Unavailable
 from eidos.http_wire import client
+from eidos.http_wire.fetch import send_request
 from eidos.http_wire.retry import AttemptFailed, CircuitBreaker, CircuitOpen, call_with_retry, parse_retry_after
 from eidos.wording import count_of
 
@@ -222,12 +223,7 @@ class SpanExporter:
                 self._wake.clear()
 
     def _attempt(self, body: bytes, deadline: float) -> None:
-        try:
-            answer = client.send_request("POST", self.url, deadline=deadline, headers=self._headers, body=body, limit=RESPONSE_LIMIT)
-        except client.RequestError as fault:
-            raise AttemptFailed(fault, is_retryable=fault.is_transient) from fault
-        except Timeout as fault:
-            raise AttemptFailed(fault) from fault
+        answer = send_request("POST", self.url, deadline=deadline, headers=self._headers, body=body, limit=RESPONSE_LIMIT)
         if not 200 <= answer.status < 300:
             refused = Unavailable(f"{answer.url.origin}: the collector returned status {answer.status}")
             after = parse_retry_after(answer.headers.get("retry-after"), time.time())

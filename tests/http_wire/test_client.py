@@ -15,14 +15,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from eidos.errors import EidosError, InvalidInput, Timeout
-from eidos.http_wire.client import ClientResponse, RequestError, parse_url, send_request
+from eidos.http_wire.client import RequestError, parse_url
+from eidos.http_wire.fetch import ClientResponse, send_request
+from eidos.http_wire.retry import AttemptFailed
 from tests.support.certificates import make_certificate, server_context
 from tests.support.scripted_server import Reply, ScriptedServer, never_responds, resets_connection, responds, sends_bytes, sends_slowly
 from tests.support.waiting import AMPLE_S
 
 
 def ask(url: str, method: str = "GET", seconds: float = AMPLE_S, **more: Any) -> ClientResponse:
-    return send_request(method, url, deadline=time.monotonic() + seconds, **more)
+    try:
+        return send_request(method, url, deadline=time.monotonic() + seconds, **more)
+    except AttemptFailed as failure:
+        raise failure.fault from failure
 
 
 def fault(play: Reply, **more: Any) -> EidosError:
@@ -193,9 +198,9 @@ def test_a_certificate_is_verified(certificate: Path) -> None:
 
 def test_a_certificate_that_is_trusted_and_no_way_back_to_http(certificate: Path) -> None:
     code = (
-        "import sys, time\nfrom eidos.http_wire.client import send_request\nfrom eidos.errors import EidosError\n"
+        "import sys, time\nfrom eidos.http_wire.fetch import send_request\nfrom eidos.http_wire.retry import AttemptFailed\n"
         "try:\n    print(send_request('GET', sys.argv[1], deadline=time.monotonic() + 60).body)\n"
-        "except EidosError as fault:\n    print(fault)\n"
+        "except AttemptFailed as failure:\n    print(failure.fault)\n"
     )
     plays = [responds(200, b"trusted"), responds(302, Location="http://127.0.0.1/"), never_responds]
     with ScriptedServer(plays, server_context(certificate)) as server:
