@@ -47,7 +47,7 @@ CPUS = os.cpu_count() or 1
 
 def in_parallel(workers: int) -> tuple[str, ...]:
     """What makes pytest divide the tests among workers."""
-    return "-n", str(workers), "--dist", "loadgroup", "--no-loadscope-reorder"
+    return "-n", str(workers), "--dist", "loadscope", "--no-loadscope-reorder"
 
 
 #: Tests wait for processes and sockets besides computing, so there is one worker more than there are processors.
@@ -110,7 +110,7 @@ def commands(mode: str, arguments: list[str]) -> list[tuple[str, ...]]:
 def holds(command: tuple[str, ...], may_repeat: bool) -> bool:
     """Whether a tool is content, or the few tests that failed pass alone; the tool prints itself why not."""
     status = run(command)
-    if status == TESTS_FAILED and may_repeat and "loadgroup" in command and command != WATCHED:
+    if status == TESTS_FAILED and may_repeat and "loadscope" in command and command != WATCHED:
         names = list(json.loads(LAST_FAILED.read_text()))
         if 0 < len(names) <= FEW:
             print(f"failed beside other tests, run again alone: {', '.join(names)}", flush=True)

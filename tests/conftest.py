@@ -10,10 +10,13 @@ import shutil
 import signal
 import subprocess
 import sys
+import zlib
 from collections.abc import Generator
 from pathlib import Path
 
 import pytest
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
 from eidos.archive import purposes
 from eidos.build.interpreters import select_interpreters
@@ -30,8 +33,8 @@ ROOT = Path(__file__).resolve().parent.parent
 #: Every minor version that eidos runs on.
 MINORS = ("3.9", "3.10", "3.11", "3.12", "3.13", "3.14")
 
-#: Tests of one module that a worker gets at a time.
-BATCH = 20
+#: Tests of the whole source: a process that has one of them parses all files.
+SOURCE_TESTS = tuple(f"tests/project/test_{name}.py" for name in ("architecture", "names", "manual", "voice"))
 
 #: What only a program of others imports, which has a package that takes a second.
 collect_ignore = ["support/schemathesis_hooks.py"]
@@ -93,33 +96,27 @@ def compile_share(config: pytest.Config) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what is not run at this effort, and divide the rest among the workers: slow tests first, each by itself.
-
-    Tests of a module go to one worker when they share a fixture of the module, and else in batches.
-    """
+    """Leave out what is not run at this effort, and let workers begin with what is slow."""
     out = effort.left_out(items, config.option.effort, config.option.seed)
     if out:
         config.hook.pytest_deselected(items=[item for item in items if item in out])
         items[:] = [item for item in items if item not in out]
-    if not getattr(config.option, "loadgroup", False):  # what xdist sets in a worker
-        return
-    counts: dict[str, int] = {}
-    for item in items:
-        module = item.nodeid.partition("::")[0]
-        counts[module] = counts.get(module, -1) + 1
-        if item.get_closest_marker("xdist_group") is None:
-            if shares_module_fixture(item):
-                group = module
-            else:
-                group = item.nodeid if item.get_closest_marker("slow") else f"{module} {counts[module] // BATCH}"
-            item.add_marker(pytest.mark.xdist_group(group))
-    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+    if hasattr(config, "workerinput"):
+        # Folders differ in whether their tests compute or wait: mixed, they leave no processor idle.
+        items.sort(key=lambda item: (item.get_closest_marker("slow") is None, zlib.crc32(module_of(item.nodeid).encode())))
 
 
-def shares_module_fixture(item: pytest.Item) -> bool:
-    """Whether a test has a fixture that is made once for its module."""
-    info = getattr(item, "_fixtureinfo", None)
-    return info is not None and any(definitions[-1].scope == "module" for definitions in info.name2fixturedefs.values())
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadScopeScheduling:
+    """Workers get one test after the other, and one of them all that read the whole source."""
+    scheduling = LoadScopeScheduling(config, log)
+    scheduling._split_scope = lambda nodeid: "source" if module_of(nodeid) in SOURCE_TESTS else nodeid
+    return scheduling
+
+
+def module_of(nodeid: str) -> str:
+    """The file of a test."""
+    return nodeid.partition("::")[0]
 
 
 @pytest.fixture

@@ -450,7 +450,6 @@ def test_blobs_from_a_registry_are_what_they_say(name: str, tmp_path: Path) -> N
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("real registry")
 def test_the_installation_fills_a_registry(folder: Path, tmp_path: Path, plain: Registry) -> None:  # noqa: F811 - a fixture
     if shutil.which("skopeo") is None:
         pytest.skip("needs skopeo (on Debian: apt-get install skopeo)")

@@ -36,7 +36,7 @@ from tests.support.bundle_files import build
 from tests.support.program import ROOT, Result, eidos
 from tests.support.waiting import AMPLE_S, until
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("real registry")]
+pytestmark = pytest.mark.slow
 
 #: What htpasswd makes of the password "not-a-secret" (bcrypt, cost 4).
 LOGIN, HTPASSWD = "tester:not-a-secret", "tester:$2b$04$txQibM3VClnU/oe1ByurYu9On2nUWn7ONEGZiFvxd5MyeAFvrgsTG\n"

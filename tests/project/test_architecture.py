@@ -28,9 +28,6 @@ from tests.project.source_tree import (
     walk_file,
 )
 
-#: One worker parses all files.
-pytestmark = pytest.mark.xdist_group("source tree")
-
 #: First name below ``eidos`` → floor. A new one chooses its floor here.
 FLOORS = {
     **dict.fromkeys(("_build", "duration", "errors", "log", "model", "redact", "semver", "terminal", "wording"), 0),
