@@ -73,7 +73,8 @@ def plan_installation(
             names = tuple(dict.fromkeys((NODE_AGENT, *names)))
     for id in names:
         if id not in charts:
-            raise InvalidInput(f"unknown component {id!r}; expected one of {list_words(sorted(charts))}", did_you_mean(id, charts))
+            valid = list_words(sorted(charts), "'eidos recipe list'")
+            raise InvalidInput(f"unknown component {id!r}; expected one of {valid}", did_you_mean(id, charts))
     service = recipe.request.fields().get("service", "")
     choices = {id for id in (*options.changed_components(), *options.namespaces) if id in charts and charts[id].service}
     aliases = {id: _resolve_choice(charts, id, service) for id in {*names, *specified, *choices}}

@@ -90,11 +90,12 @@ def check_arguments(arguments: ParsedArguments, verb: Verb) -> None:
         hint = _flag_of_other_verb(name, verb) or did_you_mean(name, valid, f"run 'eidos {verb.name} --help' for its flags")
         raise InvalidInput(f"eidos {verb.name}: unknown flag {name!r}", hint)
     if arguments.incomplete:
+        from eidos.cli.options import COLLECTOR_LIST
         from eidos.wording import list_words
 
         name, option, following = arguments.incomplete
         choices = option.valid_values()
-        expected = f"one of {list_words(choices)}" if choices else "a value"
+        expected = f"one of {list_words(choices, COLLECTOR_LIST)}" if choices else "a value"
         if not following:
             raise InvalidInput(f"{name} needs {expected}")
         hint = f"write {name}={following[0]} if {following[0]} is the value"
@@ -142,7 +143,8 @@ def _check_operand(operand: Operand, value: str, verb: Verb) -> None:
         from eidos.wording import list_words
 
         hint = did_you_mean(value, valid) or f"run 'eidos {verb.name} --help' for its arguments"
-        raise InvalidInput(f"eidos {verb.name}: invalid {operand.name} {value!r}; expected one of {list_words(valid)}", hint)
+        expected = list_words(valid, "'eidos --help'")
+        raise InvalidInput(f"eidos {verb.name}: invalid {operand.name} {value!r}; expected one of {expected}", hint)
 
 
 def split_verb(arguments: Sequence[str], options: Sequence[Option], verb_flags: Iterable[str]) -> tuple[str | None, list[str]]:

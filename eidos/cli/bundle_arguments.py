@@ -11,6 +11,9 @@ from eidos.formats import from_text
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
     from eidos.bundle.bundle_options import BundleOptions, ComponentValues
     from eidos.cli.options import Values
     from eidos.model.snapshot import Snapshot
@@ -27,13 +30,13 @@ def read_bundle_options(values: Values) -> BundleOptions:
     return BundleOptions(
         components=tuple(values["bundlers"]) or None,
         values=tuple(_component_values(argument, values) for argument in values["values"]),
-        assignments=tuple(map(parse_assignment, values["set"])),
+        assignments=_parsed(parse_assignment, values, "set"),
         namespaces=_by_component(values["namespace"]),
         registry=values["registry"] or "",
         accelerated_node_selector=_labels(values["accelerated-node-selector"], "--accelerated-node-selector"),
-        accelerated_tolerations=tuple(map(parse_toleration, values["accelerated-toleration"])),
+        accelerated_tolerations=_parsed(parse_toleration, values, "accelerated-toleration"),
         system_node_selector=_labels(values["system-node-selector"], "--system-node-selector"),
-        system_tolerations=tuple(map(parse_toleration, values["system-toleration"])),
+        system_tolerations=_parsed(parse_toleration, values, "system-toleration"),
         templates=values["templates"],
         data=values["data"],
         plugins=values["plugin"],
@@ -69,6 +72,14 @@ def _read_existing(values: Values) -> Snapshot | None:
     if images.outcome not in ("ok", "partial"):
         raise Unavailable(f"--live: cannot read the images of the cluster: {images.reason}", images.hint)
     return snapshot
+
+
+def _parsed(parse: Callable[[str], Any], values: Values, name: str) -> tuple[Any, ...]:
+    """The values of an option; InvalidInput names it."""
+    try:
+        return tuple(map(parse, values[name]))
+    except InvalidInput as fault:
+        raise InvalidInput(f"--{name}: {fault.message}", fault.hint) from fault
 
 
 def _by_component(words: tuple[str, ...]) -> dict[str, str]:

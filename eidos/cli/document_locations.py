@@ -33,8 +33,8 @@ STDOUT = "-"
 #: Seconds that a cluster has to answer where no --timeout says otherwise.
 CLUSTER_TIMEOUT_S = 30.0
 
-_URL_HINT = "write cm://NAMESPACE/NAME or secret://NAMESPACE/NAME for a cluster, a presigned https:// URL for an object store"
-_CLUSTER_HINT = "write cm://NAMESPACE/NAME or secret://NAMESPACE/NAME for a document in a cluster"
+_URL_HINT = "write cm://namespace/name or secret://namespace/name for a cluster, a presigned https:// URL for an object store"
+_CLUSTER_HINT = "write cm://namespace/name or secret://namespace/name for a document in a cluster"
 _SNAPSHOT_HINT = "run 'eidos snapshot -o node.yaml' to write a snapshot"
 _RECIPE_HINT = "run 'eidos recipe -o recipe.yaml' to write a recipe"
 

@@ -155,6 +155,10 @@ class Option(Record):
         return parse_choice(text, self.valid_values())
 
 
+#: Where the names of collectors are listed: no other choices of a flag are too many for a message.
+COLLECTOR_LIST = "'eidos snapshot --list'"
+
+
 def parse_choice(value: str, valid: Iterable[str]) -> str:
     """``value`` if it is one of ``valid``; else InvalidInput lists them and suggests the nearest.
 
@@ -166,7 +170,7 @@ def parse_choice(value: str, valid: Iterable[str]) -> str:
     if value not in valid:
         from eidos.wording import list_words
 
-        raise InvalidInput(f"invalid value {value!r}; expected one of {list_words(valid)}", did_you_mean(value, valid))
+        raise InvalidInput(f"invalid value {value!r}; expected one of {list_words(valid, COLLECTOR_LIST)}", did_you_mean(value, valid))
     return value
 
 

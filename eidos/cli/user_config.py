@@ -100,9 +100,9 @@ class UserConfig(Record):
                 raise self._unknown(key, [*of_any_verb, *valid])
 
     def _unknown(self, key: str, valid: list[str]) -> InvalidInput:
-        from eidos.wording import list_words
-
-        return InvalidInput(f"{self.path}: unknown option {key!r}; expected one of {list_words(valid)}", did_you_mean(key, valid))
+        verb, dot, _ = key.rpartition(".")
+        listed = f"run 'eidos {verb} --help' for its options" if dot else "remove it; options are named after flags"
+        return InvalidInput(f"{self.path}: unknown option {key!r}", did_you_mean(key, valid, listed))
 
 
 def read_user_config(path: str | None) -> UserConfig:

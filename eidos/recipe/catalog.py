@@ -162,7 +162,7 @@ class Catalog(Record):
                     from eidos.wording import list_words
 
                     shown = quote_value(text) if name.startswith("EIDOS_") else repr(text)
-                    valid = list_words(self.names(field))
+                    valid = list_words(self.names(field), "'eidos recipe list'")
                     hint = did_you_mean(text, [word for entry in self.entries[field] for word in (entry.name, *entry.aliases)])
                     services = [entry.name for entry in self.entries[field] if text.lower() in entry.clouds]
                     if services:

@@ -117,7 +117,7 @@ def test_what_is_refused_before_anything_is_written(recipe: Path, tmp_path: Path
         (["bundle", "-f", str(recipe), "--data", "nosuch"], 2, "nosuch"),
         (["bundle", "-f", str(recipe), "-t", "xml"], 2, "'xml'"),
         (["bundle", "lint", "-f", str(recipe)], 2, "does not take"),
-        (["verify"], 2, "needs a place"),
+        (["verify"], 2, "needs a bundle"),
         (["verify", "nosuch"], 2, "no such"),
     ):
         done = eidos(*arguments, cwd=tmp_path)

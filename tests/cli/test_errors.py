@@ -10,12 +10,13 @@ import pytest
 from eidos import collectors
 from eidos.cli.commands import COMMANDS
 from eidos.cli.help import TOPICS
+from eidos.cli.options import COLLECTOR_LIST
 from eidos.collectors import collector_choices
 from eidos.wording import list_words
 from tests.support.program import command_line, eidos
 
-TOPIC_NAMES = list_words(dict.fromkeys([*TOPICS, *COMMANDS]))
-NAMES = list_words(collector_choices())
+TOPIC_NAMES = list_words(dict.fromkeys([*TOPICS, *COMMANDS]), "'eidos --help'")
+NAMES = list_words(collector_choices(), COLLECTOR_LIST)
 
 
 def error_of(*words: str | bytes, env: dict[str, str] | None = None) -> str:

@@ -214,7 +214,7 @@ def test_a_snapshot_without_a_time_is_judged_as_of_now_with_a_warning(evidence: 
     del tree["metadata"]["snapshot-timestamp"]
     node.write_text(json.dumps(tree))
     done = evidence(node, "-o", tmp_path / "a.tar.gz")
-    assert done.status == 0 and "gpu-07: it does not say when it was taken; judged as of now" in done.err
+    assert done.status == 0 and "gpu-07 has no timestamp; judged as of now" in done.err
 
 
 @pytest.mark.parametrize(

@@ -220,7 +220,7 @@ def test_an_unknown_key_is_named_with_the_nearest() -> None:
             UserConfig("config.yaml", tree).check(lambda: [VERB])
         return f"{caught.value.message} / {caught.value.hint}"
 
-    assert message({"timout": 1}).startswith("config.yaml: unknown option 'timout'; expected one of ")
+    assert message({"timout": 1}).startswith("config.yaml: unknown option 'timout'")
     assert message({"timout": 1}).endswith("did you mean 'timeout'?")
     assert message({"try": {"timout": 1}}).endswith("did you mean 'try.timeout'?")
     assert message({"try": 5}).startswith("config.yaml: try must be a mapping")
