@@ -12,12 +12,13 @@ from eidos import collectors, log
 from eidos.check.report_formats import FORMATS
 from eidos.cli import document_locations
 from eidos.cli.cluster_options import CLUSTER, OR_IN_CLUSTER
+from eidos.cli.exit_status import INCOMPLETE
 from eidos.cli.host_snapshot import ROOT, SMI, UNITS, read_host
 from eidos.cli.judge_options import ALLOW_UNKNOWN, DATA, FAIL_ON, QUICK, RECIPE_OPTIONS, SELECTION_OPTIONS, exit_status, prepare_judge
 from eidos.cli.options import FORMAT, HELP, LOGGING, OUTPUT, PLUGIN, Option, Verb, parse_path, parse_timeout
 from eidos.cli.recipe_query import open_store
 from eidos.collectors import collector_choices
-from eidos.errors import InvalidInput, NotFound
+from eidos.errors import EidosError, InvalidData, InvalidInput
 from eidos.model.record import replace
 from eidos.wording import count_of
 
@@ -36,9 +37,6 @@ TABLE = "table"
 #: Flags that name what may block or needs a thread: it is read before collectors start. Without them the program reads its own file alone,
 #: while collectors run, and that needs no deadline of its own.
 _DOCUMENTS = ("server", "recipe", "data", "plugin", "profile", "waivers")
-
-#: Extensions of the snapshots in a folder.
-_EXTENSIONS = (".yaml", ".yml", ".json")
 
 #: Format by the extension of --output, besides those of every document.
 _BY_EXTENSION = {".html": "html", ".md": "markdown", ".prom": "prometheus", ".sarif": "sarif", ".xml": "junit"}
@@ -114,7 +112,8 @@ VERB = Verb(
         ),
         (
             "Exit status: 0 nothing found; 1 the server did not return a report; 2 wrong usage or invalid input; 3 something could not be "
-            "judged, or --require is not met; 4 a finding at or above --fail-on; 124 the server took longer than --timeout."
+            "judged, such as a file of a folder, or --require is not met; 4 a finding at or above --fail-on; 124 the server took longer "
+            "than --timeout."
         ),
     ),
 )
@@ -139,16 +138,31 @@ def run(values: Values) -> int:
         prepare()
     reports: list[CheckReport] = []
     snapshots: list[Snapshot] = []
-    for snapshot in _snapshots(values, prepare):
+    unjudged: list[tuple[str, EidosError]] = []  # of which node, where the error does not name a file
+    for answer in _snapshots(values, prepare):
         prepare()
-        reports.append(prepared[0](snapshot))
-        snapshots.append(snapshot)
+        if isinstance(answer, EidosError):
+            unjudged.append(("", answer))
+            continue
+        try:
+            reports.append(prepared[0](answer))
+        except (InvalidInput, InvalidData) as fault:  # no recipe for this node
+            unjudged.append((f"{answer.node}: ", fault))
+        if values["require"]:  # thousands may be in a folder
+            snapshots.append(answer)
+    if unjudged and not reports:
+        raise unjudged[0][1]
     _write(values, tuple(reports))
     if values["write-waivers"] is not None:
         _write_waivers(values, reports)
     if values["script"] is not None:
         _write_script(values, reports)
-    return exit_status(values, reports, snapshots)
+    status = exit_status(values, reports, snapshots)
+    for node, error in unjudged:
+        log.error(node + error.message, hint=error.hint, excerpt=error.excerpt)
+    if unjudged:
+        log.error(f"{len(unjudged)} of {count_of(len(reports) + len(unjudged), 'snapshot')} could not be judged")
+    return status or (INCOMPLETE if unjudged else 0)
 
 
 def _prepare(values: Values) -> Judge:
@@ -159,8 +173,11 @@ def _prepare(values: Values) -> Judge:
     return prepare_judge(values, now=time.time(), maximum_age_s=values["max-age"])
 
 
-def _snapshots(values: Values, prepare: Callable[[], object]) -> Iterator[Snapshot]:
-    """The snapshot of this host, of a file, or all of a folder, by name; ``prepare`` is called while collectors run."""
+def _snapshots(values: Values, prepare: Callable[[], object]) -> Iterator[Snapshot | EidosError]:
+    """The snapshot of this host, of a file, or all of a folder, by name; ``prepare`` is called while collectors run.
+
+    Of a file of a folder that is no snapshot, the error that reading it raises; the others are judged all the same.
+    """
     location = values["file"]
     if location is None:
         selected: Sequence[str] = collectors.list_collectors()
@@ -183,11 +200,23 @@ def _snapshots(values: Values, prepare: Callable[[], object]) -> Iterator[Snapsh
         if folder is None:
             yield document_locations.read_snapshot(location, values)[0]
             return
-        names = [name for name in sorted(os.listdir(folder)) if name.endswith(_EXTENSIONS) and not name.startswith(".")]
-        if not names:
-            raise NotFound(f"{location}: no snapshots in this folder", "name a folder of files that end in .yaml or .json")
-        for name in names:
-            yield document_locations.read_listed_snapshot(folder, name)[0]
+        yield from _folder_snapshots(folder, location)
+
+
+def _folder_snapshots(folder: str, location: str) -> Iterator[Snapshot | EidosError]:
+    """The snapshots of a folder, such as one that 'eidos fleet' wrote: each node with what is stored of its cluster."""
+    from eidos.cli.fleet_check import saved_cluster, snapshot_files
+    from eidos.fleet.results import with_cluster
+
+    names = snapshot_files(folder, location)
+    cluster = saved_cluster(folder)
+    for name in names:
+        try:
+            snapshot = document_locations.read_listed_snapshot(folder, name)[0]
+        except EidosError as fault:
+            yield fault
+        else:
+            yield with_cluster(snapshot, cluster) if cluster else snapshot
 
 
 def _write(values: Values, reports: tuple[CheckReport, ...]) -> None:

@@ -126,20 +126,29 @@ def _make_judge(values: Values, recipe: Recipe | None) -> JudgeNode:
 
 def saved_snapshots(folder: str) -> tuple[list[str], Generator[tuple[str, NodeAnswer], None, None]]:
     """The files of snapshots in a folder, and what they hold, one at a time. Raises NotFound when there is none."""
+    files = snapshot_files(folder, f"--from: {folder}")
+    return files, _read_saved(folder, files)
+
+
+def snapshot_files(folder: str, shown: str) -> list[str]:
+    """The names of the files of nodes in a folder, in natural order; ``shown`` begins each message.
+
+    Raises NotFound when there is no such folder or no such file in it, Unavailable when it cannot be listed.
+    """
     from eidos.fleet.results import CLUSTER, SUMMARY
     from eidos.model.snapshot import natural_key
 
     try:
         names = os.listdir(folder)
     except (FileNotFoundError, NotADirectoryError) as fault:
-        raise NotFound(f"--from: {folder}: no such folder", "name a folder of snapshots, such as one that 'eidos fleet' wrote") from fault
+        raise NotFound(f"{shown}: no such folder", "name a folder of snapshots, such as one that 'eidos fleet' wrote") from fault
     except OSError as fault:
-        raise Unavailable(f"--from: {folder}: {os_error_reason(fault)}") from fault
+        raise Unavailable(f"{shown}: {os_error_reason(fault)}") from fault
     own = {f"{name}{extension}" for name in (SUMMARY, CLUSTER) for extension in _EXTENSIONS}
     files = sorted((name for name in names if name.endswith(_EXTENSIONS) and name[:1] != "." and name not in own), key=natural_key)
     if not files:
-        raise NotFound(f"--from: {folder}: no snapshots in this folder", "name a folder of files that end in .yaml or .json")
-    return files, _read_saved(folder, files)
+        raise NotFound(f"{shown}: no snapshots in this folder", "name a folder of files that end in .yaml or .json")
+    return files
 
 
 def saved_cluster(folder: str) -> Snapshot | None:

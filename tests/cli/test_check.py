@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -112,6 +113,35 @@ def test_a_folder_is_judged_by_node(tmp_path: Path) -> None:
     empty = tmp_path / "empty"
     empty.mkdir()
     assert check("-f", empty)[0] == 2
+
+
+@pytest.mark.parametrize(("kmod", "status"), [({}, 3), ({"nouveau": True}, 4)])
+def test_a_broken_file_of_a_folder_costs_no_other_its_judgement(tmp_path: Path, kmod: dict[str, Any], status: int) -> None:
+    """Whatever is wrong with it; what is written of a fleet besides its nodes is no node, and the cluster belongs to each."""
+    folder = tmp_path / "nodes"
+    folder.mkdir()
+    for number in (1, 10, 2):
+        write_snapshot(folder / f"gpu-{number}.json", f"gpu-{number}", kmod=kmod if number == 10 else {})
+    (folder / "summary.yaml").write_text("kind: FleetSummary\n")
+    (folder / "cluster.yaml").write_text("measurements: [{type: K8s, subtypes: [{subtype: server, data: {version: v1.33.1}}]}]\n")
+    arguments = ("-f", folder, "-t", "json", "--only", "nouveau-loaded")
+    assert check(*arguments)[0] == (4 if kmod else 0)
+    broken = {"empty.json": b"", "half.json": b'{"kind": "Snap', "list.yaml": b"- 1\n", "recipe.yaml": b"kind: Recipe\n"}
+    for name, content in broken.items():
+        (folder / name).write_bytes(content)
+    (folder / "gone.json").symlink_to("nowhere")
+    (folder / "folder.yaml").mkdir()
+    os.mkfifo(folder / "pipe.json")
+    result, out, err = check(*arguments, "--allow-unknown")
+    assert result == status, err
+    assert [item["metadata"]["source-node"] for item in json.loads(out)["items"]] == ["gpu-1", "gpu-2", "gpu-10"]
+    for name in (*broken, "gone.json", "folder.yaml", "pipe.json"):
+        assert f"error: {folder / name}" in err, (name, err)
+    assert err.endswith("error: 7 of 10 snapshots could not be judged\n")
+    for path in folder.glob("gpu-*"):
+        path.unlink()
+    result, out, err = check(*arguments)
+    assert (result, out) == (2, ""), err
 
 
 def test_a_recipe_is_what_a_node_is_judged_by(tmp_path: Path) -> None:
