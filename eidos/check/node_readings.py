@@ -18,6 +18,8 @@ from __future__ import annotations
 
 from eidos.model.condition_nodes import Unread, matching_instances
 from eidos.model.measurement import FAILED, PARTIAL, SKIPPED, TYPES, VOLATILE, WITHHELD
+from eidos.model.quantity import parse_count
+from eidos.wording import shorten
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -37,6 +39,9 @@ _NO_GPU = ("no NVIDIA driver", "no NVIDIA driver loaded")
 
 #: How the paths of all GPUs begin.
 GPUS = "GPU.gpu-"
+
+#: There is one wherever a driver answers.
+GPU_COUNT = "GPU.smi.gpu-count"
 
 NOT_COLLECTED, NOT_VOLATILE = "not collected", "taken without --volatile"
 
@@ -128,11 +133,11 @@ class NodeReadings:
         if VOLATILE + "." in prefix + suffix and not any(name.startswith(prefix.partition(VOLATILE)[0]) for name in self._volatile):
             return NOT_VOLATILE
         if prefix == GPUS:
-            count, shown = (
-                self.readings.get("GPU.smi.gpu-count", ""),
-                sum(name.startswith(GPUS) and "." not in name[len(GPUS) :] for name in self.subtypes),
-            )
-            if count.isdigit() and int(count) > shown:
+            text = self.readings.get(GPU_COUNT, "0")
+            count, shown = parse_count(text), sum(name.startswith(GPUS) and "." not in name[len(GPUS) :] for name in self.subtypes)
+            if count is None:
+                return not_a_number(text)
+            if count > shown:
                 return f"readings of {shown} of {count} GPUs"
         return "" if owners or any(name.startswith(prefix) for name in self.subtypes) else NOT_COLLECTED
 
@@ -203,6 +208,11 @@ class NodeReadings:
         if path.startswith(self._starts):
             return [outcome for name, outcome in self.outcomes.items() if name.partition(".")[0] == group]
         return []
+
+
+def not_a_number(text: str) -> str:
+    """Why a reading is not known that is not the number it should be, as a phrase."""
+    return f"{shorten(text, 40)!r} is not a number"
 
 
 def _is_inapplicable(outcome: Outcome) -> bool:

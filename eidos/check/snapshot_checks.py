@@ -7,8 +7,10 @@ from __future__ import annotations
 
 from eidos.check.definitions import CheckDefinition
 from eidos.check.evaluation import not_applicable, read_each, unknown
+from eidos.check.node_readings import GPU_COUNT, not_a_number
 from eidos.model.finding import DO, ERROR, FAIL, INFO, PASS, UNKNOWN, WARNING, Finding, FindingSource, Remedy, RemedyStep
 from eidos.model.measurement import FAILED, PARTIAL
+from eidos.model.quantity import parse_count
 from eidos.model.record import replace
 
 TYPE_CHECKING = False
@@ -44,9 +46,6 @@ DEFINITIONS = tuple(
     CheckDefinition(id, title, severity, DOMAIN, "", (), None, "", None, "", expected, reason, FindingSource(check=id), ())
     for id, (title, severity, reason, expected) in _REASONS.items()
 )
-
-#: There is one wherever a driver answers.
-_GPUS = "GPU.smi.gpu-count"
 
 #: How far a clock may be ahead, in seconds.
 AHEAD_S = 300
@@ -95,20 +94,24 @@ def _own_node(node: NodeReadings) -> Finding:
 
 def _gpu(node: NodeReadings, gpu: str) -> Finding:
     """Whether a GPU is there at all; which one it is, other checks say."""
-    blank = replace(_blank("gpu-not-found"), path=_GPUS, expected=gpu or "a GPU")
+    blank = replace(_blank("gpu-not-found"), path=GPU_COUNT, expected=gpu or "a GPU")
     if not gpu:
         return not_applicable(blank, "no GPU was detected or requested")
-    shown = [_GPUS] if _GPUS in node.readings else node.paths("GPU.")[:1]
-    values, unread = read_each(node, shown or [_GPUS])
-    if values:
+    shown = [GPU_COUNT] if GPU_COUNT in node.readings else node.paths("GPU.")[:1]
+    values, unread = read_each(node, shown or [GPU_COUNT])
+    text = values.get(GPU_COUNT, "1")
+    if parse_count(text) is None:
+        return unknown(blank, {GPU_COUNT: not_a_number(text)}, node)
+    if values and parse_count(text):
         return replace(blank, actual=next(iter(values.values())), evidence=values)
     if unread:
         return unknown(blank, unread, node)
-    why = node.absence(_GPUS) or "no GPU readings"
+    why = text if values else node.absence(GPU_COUNT) or "no GPU readings"
     return replace(
         blank,
         status=FAIL,
         actual=why,
+        evidence=values,
         remedy=_do("check that the node has the GPU, and that its driver is loaded; else choose without --gpu"),
     )
 

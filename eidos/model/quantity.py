@@ -57,6 +57,15 @@ def parse_quantity(text: str) -> float | None:
     return int(value) if value == int(value) else value
 
 
+def parse_count(text: str) -> int | None:
+    """How many of something there are, from a text of ASCII digits; None for any other, and for more digits than anything is counted in.
+
+    >>> parse_count("8"), parse_count("\u00b2"), parse_count("8.0"), parse_count("N/A"), parse_count("9" * 5000)
+    (8, None, None, None, None)
+    """
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= _DIGITS else None
+
+
 def with_unit_of(path: str, text: str) -> str:
     """The text of a reading with the unit that its path names, if it is a number.
 

@@ -12,6 +12,7 @@ that contradicts itself, and none, are never passed over in silence.
 from __future__ import annotations
 
 from eidos.errors import InvalidInput
+from eidos.model.quantity import parse_count
 from eidos.model.query import OPENSHIFT_VERSION, READING_PATHS, Query
 from eidos.model.record import Record
 from eidos.recipe.catalog import built_by
@@ -189,7 +190,7 @@ def _gpu(facts: dict[str, str], catalog: Catalog, warnings: list[str], unknown: 
             warnings.append(f"{INTEGRATED_GPU} is loaded: the GPU is a Jetson's, for which there are no recipes: gpu stays unset")
         return ""
     number = facts.get("GPU.smi.gpu-count", "")
-    lost = int(number) - len(models) if number.isdecimal() else 0
+    lost = (parse_count(number) or 0) - len(models)
     if lost > 0 and any(path.startswith("GPU.gpu-") for path in facts):
         warnings.append(f"GPU.smi.gpu-count is {number}, but {count_of(lost, 'GPU')} {'has' if lost == 1 else 'have'} no model")
     kinds: dict[str, list[str]] = {}  # by the catalog's name, or by the model in quotes

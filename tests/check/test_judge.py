@@ -253,6 +253,10 @@ def test_a_gpu_that_was_requested_and_is_not_there(outcome: Outcome, status: str
     readings = OK_NODE if status == "pass" else UBUNTU
     report = check_node(snapshot(readings, gpu=outcome), query={"gpu": "h100"})
     assert by_id(report)["gpu-not-found"].status == status
+    if status == "pass":
+        for count, other in ((0, "fail"), ("N/A", "unknown"), ("", "unknown"), ("8.0", "unknown")):
+            report = check_node(snapshot({**OK_NODE, "GPU.smi": {**SMI, "gpu-count": count}}, gpu=outcome), query={"gpu": "h100"})
+            assert by_id(report)["gpu-not-found"].status == other, count
     assert by_id(check_node(snapshot(UBUNTU, gpu=outcome)))["gpu-not-found"].status == "not-applicable"
 
 

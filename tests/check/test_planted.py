@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import lru_cache
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from eidos.model.measurement import Measurement, Subtype
 from eidos.model.query import Query
 from eidos.model.recipe import Recipe
 from eidos.model.record import replace
+from eidos.model.snapshot import Snapshot
 from eidos.recipe.detection import detect
 from eidos.workflow import check_node
 from tests.check.planted import FAULTS, Fault, check_data, failures, is_reported, plant, report_of, store
@@ -90,6 +91,35 @@ def test_nothing_passes_or_fails_by_reading_less(name: str, draw: st.DataObject)
         assert finding.status in (was.status, UNKNOWN) or finding.id.startswith("snapshot-"), (path, finding.id, was.status, finding.status)
         if finding.status == PASS:
             assert path not in finding.evidence
+
+
+#: Readings of numbers that rules compare.
+COUNTS = ("GPU.smi.gpu-count", "GPU.gpu-0.nvlink.links-up", "OS.pci.0000:40:00.0.width", "OS.memory.hugepages.2048kB.total")
+
+
+def holding(snapshot: Snapshot, text: str, paths: Collection[str] | None = None) -> Snapshot:
+    """The same snapshot with this text in all readings, or in those at ``paths``."""
+    measurements = []
+    for each in snapshot.measurements:
+        subtypes = []
+        for subtype in each.subtypes:
+            prefix = f"{each.type}.{subtype.name}."
+            data = {key: text if paths is None or prefix + key in paths else value for key, value in subtype.data.items()}
+            subtypes.append(replace(subtype, data=data))
+        measurements.append(replace(each, subtypes=tuple(subtypes)))
+    return replace(snapshot, measurements=tuple(measurements))
+
+
+@pytest.mark.exhaustive(sample=5)
+@pytest.mark.parametrize("text", ["", "²", "9" * 5000, "N/A", "-1", "0x"], ids=lambda text: text[:9])
+@pytest.mark.parametrize("name", LESS)
+def test_a_host_whose_readings_hold_nonsense_has_a_report(name: str, text: str) -> None:
+    """And what is compared as a number does not pass."""
+    right = snapshot_of(*RIGHT[name])
+    assert report_of(holding(right, text)).findings
+    ids = ("gpu-not-found", "gpu-not-in-driver", "nvlink-count", "pcie-width-bus", "huge-pages-not-allocated")
+    for finding in report_of(holding(right, text, COUNTS)).findings:
+        assert finding.id not in ids or finding.status != PASS or text not in finding.evidence.values(), finding.id
 
 
 @pytest.mark.exhaustive(sample=25)

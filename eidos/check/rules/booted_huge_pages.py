@@ -12,7 +12,9 @@ must not know which size is good. A size that the processor or the kernel does n
 from __future__ import annotations
 
 from eidos.check.evaluation import RuleContext, RuleResult, read_each, read_instances, unknown_because
+from eidos.check.node_readings import not_a_number
 from eidos.model.condition_nodes import Judgement
+from eidos.model.quantity import parse_count
 
 SIZE, COUNT, DEFAULT = "hugepagesz", "hugepages", "default_hugepagesz"
 _GRUB, _POOL = "OS.grub.", "OS.memory.hugepages."
@@ -36,16 +38,21 @@ def judge(context: RuleContext) -> RuleResult:
     if not reserved:
         return RuleResult(not_applicable="no number of huge pages among the boot parameters")
     default, unread = read_each(node, ["OS.memory.hugepages.default-size-kib"]) if not all(size for _, size, _ in reserved) else ({}, {})
+    unread.update({path: not_a_number(text) for path, text in default.items() if parse_count(text) is None})
     if unread:
         return unknown_because(unread)
     evidence = {**stated, **default}
     fewer: list[str] = []
     for _, size, count in reserved:
-        size = size or int(next(iter(default.values()), "0"))
+        size = size or parse_count(next(iter(default.values()), "0")) or 0
         total = pools.get(str(size))
         if total is not None:
-            evidence[f"{_POOL}{size}kB.total"] = total
-            if int(total) < count:
+            path = f"{_POOL}{size}kB.total"
+            evidence[path] = total
+            number = parse_count(total)
+            if number is None:
+                gaps[path] = not_a_number(total)
+            elif number < count:
                 fewer.append(f"{total} of {count} pages of {size} KiB")
     if fewer:
         return RuleResult(Judgement(False, evidence), actual=", ".join(fewer))
@@ -84,7 +91,7 @@ def requested_pages(parameters: dict[str, str]) -> list[tuple[str, int, int]]:
 
     def position(name: str) -> int:
         number = name.partition("#")[2]
-        return int(number) if number.isdecimal() else 0
+        return parse_count(number) or 0
 
     ordered = sorted(parameters, key=lambda name: (position(name), name.partition("#")[0] == COUNT))
     # A name with a number repeats what the plain name has.

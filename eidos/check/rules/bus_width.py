@@ -7,7 +7,9 @@ other network cards and disks are often in smaller slots.
 from __future__ import annotations
 
 from eidos.check.evaluation import RuleContext, RuleResult, read_each, read_instances, unknown_because
+from eidos.check.node_readings import not_a_number
 from eidos.model.condition_nodes import Judgement
+from eidos.model.quantity import parse_count
 
 _PREFIX = "OS.pci."
 _KEYS = ("driver", "width", "max-width")
@@ -26,9 +28,11 @@ def judge(context: RuleContext) -> RuleResult:
         driver, width, maximum = (values.get(f"{_PREFIX}{device}.{key}", "") for key in _KEYS)
         if (kind == "gpu" and driver == "nvidia") or (kind == "nic" and driver not in ("mlx5_core", "")):
             continue
+        lanes = {f"{_PREFIX}{device}.{key}": text for key, text in (("width", width), ("max-width", maximum)) if text}
+        gaps.update({path: not_a_number(text) for path, text in lanes.items() if parse_count(text) is None})
         if gaps:
             unread.update(gaps)
-        elif width.isdecimal() and maximum.isdecimal():
+        elif len(lanes) == 2:
             own = {f"{_PREFIX}{device}.kind": kind, **values}
             evidence.update(own)
             if 0 < int(width) < int(maximum):

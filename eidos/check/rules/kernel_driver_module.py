@@ -22,7 +22,7 @@ def judge(context: RuleContext) -> RuleResult:
         return RuleResult(not_applicable="the driver is not the host's own")
     if unread:
         return unknown_because(unread)
-    if context.path not in values:
+    if not values.get(context.path, "").split():
         return RuleResult(not_applicable=node.absence(context.path) or "no kernels are installed here")
     kernel = values[RUNNING] if context.path == RUNNING else newest(values[INSTALLED].split())
     own, unread = read_each(node, [f"{_MODULE}{kernel}.nvidia"])

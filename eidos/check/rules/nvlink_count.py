@@ -7,9 +7,9 @@ where a bridge was put on, a guest with one GPU has none, and MIG does not use t
 from __future__ import annotations
 
 from eidos.check.evaluation import RuleContext, RuleResult, read_each, read_instances, unknown_because
+from eidos.check.node_readings import GPU_COUNT, GPUS, not_a_number
 from eidos.model.condition_nodes import Judgement
-
-_PREFIX, _COUNT = "GPU.gpu-", "GPU.smi.gpu-count"
+from eidos.model.quantity import parse_count
 
 #: The model as the driver names it → links: NVIDIA's Fabric Manager User Guide (six NVSwitches with one link each to a V100, with two to an
 #: A100; 18 links since Hopper).
@@ -30,21 +30,25 @@ LINKS = {
 def judge(context: RuleContext) -> RuleResult:
     """Fails with the GPUs that have fewer."""
     node = context.node
-    _, unread = read_each(node, [_COUNT])
-    models, gaps = read_instances(node, _PREFIX, ".model")
-    why = node.unread_instances(_PREFIX)
+    _, unread = read_each(node, [GPU_COUNT])
+    models, gaps = read_instances(node, GPUS, ".model")
+    why = node.unread_instances(GPUS)
     if unread or gaps or why:
         return unknown_because({**unread, **gaps, **({"GPU.gpu-*.nvlink.links-up": why} if why else {})})
     known = {gpu: LINKS[model] for gpu, model in models.items() if model in LINKS}
     if not known or len(models) < 2:
-        return RuleResult(not_applicable=node.absence(_COUNT) or "only for models with a known number of NVLinks, and several in one node")
-    paths = [f"{_PREFIX}{gpu}.{key}" for gpu in known for key in ("mig.current", "virtualization-mode")]
+        return RuleResult(
+            not_applicable=node.absence(GPU_COUNT) or "only for models with a known number of NVLinks, and several in one node"
+        )
+    paths = [f"{GPUS}{gpu}.{key}" for gpu in known for key in ("mig.current", "virtualization-mode")]
     modes, unread = read_each(node, paths)
     if "Enabled" in modes.values() or "VGPU" in modes.values():
         return RuleResult(not_applicable="not for GPUs with MIG, or virtual ones")
-    links, gaps = read_each(node, [f"{_PREFIX}{gpu}.nvlink.links-up" for gpu in known])
+    links, gaps = read_each(node, [f"{GPUS}{gpu}.nvlink.links-up" for gpu in known])
+    numbers = {path: parse_count(text) for path, text in links.items()}
+    gaps.update({path: not_a_number(links[path]) for path, number in numbers.items() if number is None})
     fewer = {
-        path: text for path, text in links.items() if not text.isdecimal() or int(text) < known[path[len(_PREFIX) :].partition(".")[0]]
+        path: links[path] for path, number in numbers.items() if number is not None and number < known[path[len(GPUS) :].partition(".")[0]]
     }
     expected = ", ".join(str(number) for number in sorted(set(known.values())))
     if fewer and not unread:
