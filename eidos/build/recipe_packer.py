@@ -43,18 +43,18 @@ def pack_recipes(files: Mapping[str, object]) -> bytes:
     def entries(rows: object) -> Any:
         return {"list": [add(row) for row in rows]} if isinstance(rows, list) else add(rows)
 
-    places: dict[str, Any] = {}
+    spans: dict[str, Any] = {}
     layers: dict[str, Any] = {}
     conditions: dict[str, Any] = {}
     for path, tree in files.items():
         if path.startswith(OVERLAYS):
             named = [(name, add(item)) for item, name in layer_trees(tree, path)]
             layers.update(named)
-            places[path] = {"list": [place for _, place in named]} if isinstance(tree, list) else named[0][1]
+            spans[path] = {"list": [span for _, span in named]} if isinstance(tree, list) else named[0][1]
         elif path in (*_ENTRIES, *_FIELDS) and isinstance(tree, dict):
-            places[path] = {"map": {key: entries(value) if path in _ENTRIES else add(value) for key, value in tree.items()}}
+            spans[path] = {"map": {key: entries(value) if path in _ENTRIES else add(value) for key, value in tree.items()}}
         else:
-            places[path] = add(tree)
+            spans[path] = add(tree)
         if path == COMPARISONS or path.startswith(CHECKS):
             conditions[path] = add(_conditions(path, tree))
     store = from_folder(files)
@@ -62,23 +62,23 @@ def pack_recipes(files: Mapping[str, object]) -> bytes:
     heads = [[head.name, head.fields, head.releases, layers[head.name]] for head in store.overlays.heads]
     index = {
         "layers": heads,
-        "charts": dict(zip(store.charts, places["components.yaml"]["map"]["components"]["list"])),
-        "sources": _sources(files.get(SOURCES), places.get(SOURCES)),
+        "charts": dict(zip(store.charts, spans["components.yaml"]["map"]["components"]["list"])),
+        "sources": _sources(files.get(SOURCES), spans.get(SOURCES)),
         "cuda": store.cuda,
         "newest": store.newest,
         CONDITIONS: {"map": conditions},
     }
-    return _compress({"files": places, "store": index}, bytes(body))
+    return _compress({"files": spans, "store": index}, bytes(body))
 
 
 def pack_trees(files: Mapping[str, object]) -> bytes:
     """The bytes of trees by path, each a part by itself."""
-    places, body = {}, bytearray()
+    spans, body = {}, bytearray()
     for path, tree in files.items():
         text = _dump(tree)
-        places[path] = [len(body), len(body) + len(text)]
+        spans[path] = [len(body), len(body) + len(text)]
         body += text + b"\n"
-    return _compress({"files": places}, bytes(body))
+    return _compress({"files": spans}, bytes(body))
 
 
 def _compress(index: object, body: bytes) -> bytes:
@@ -109,9 +109,9 @@ def _conditions(path: str, tree: object) -> dict[str, Any]:
     return conditions
 
 
-def _sources(tree: object, place: Any) -> dict[str, Any]:
+def _sources(tree: object, span: Any) -> dict[str, Any]:
     rows = tree.get("sources") if isinstance(tree, dict) else None
-    return {row["id"]: at for row, at in zip(rows, place["map"]["sources"]["list"])} if rows else {}
+    return {row["id"]: at for row, at in zip(rows, span["map"]["sources"]["list"])} if rows else {}
 
 
 def _dump(tree: object) -> bytes:

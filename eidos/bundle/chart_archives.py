@@ -49,7 +49,7 @@ def read_charts(folder: str, components: Iterable[Component]) -> tuple[dict[str,
     """
     if not os.path.isdir(folder):
         raise NotFound(f"--charts: {folder}: no such folder", "name a folder of charts, as 'helm pull --destination DIR' writes them")
-    found: dict[str, ChartArchive] = {}
+    charts: dict[str, ChartArchive] = {}
     missing: list[str] = []
     size = 0
     for component in components:
@@ -68,8 +68,8 @@ def read_charts(folder: str, components: Iterable[Component]) -> tuple[dict[str,
             raise InvalidInput(
                 f"--charts: the charts are larger than {MAX_CHARTS_BYTES >> 20} MiB", "build fewer components with --bundlers"
             )
-        found[component.id] = ChartArchive(f"{name}-{component.version}.tgz", content)
-    return found, missing
+        charts[component.id] = ChartArchive(f"{name}-{component.version}.tgz", content)
+    return charts, missing
 
 
 def pull_command(component: Component, folder: str = "") -> str:
@@ -134,15 +134,15 @@ def _chart_yaml(content: bytes, path: str, name: str) -> tuple[str, str]:
     """Name and version in the ``Chart.yaml`` of a packed chart. The whole archive is read, so that one that is damaged is refused."""
     import io
 
-    wanted = f"{name}/{CHART_YAML}"
+    chart_yaml = f"{name}/{CHART_YAML}"
     try:
-        members = read_members(io.BytesIO(content), path, (wanted,))
-        found = [member.content for member in members if member.path == wanted and not member.kind]
+        members = read_members(io.BytesIO(content), path, (chart_yaml,))
+        contents = [member.content for member in members if member.path == chart_yaml and not member.kind]
     except IntegrityError as fault:
         raise InvalidInput(f"--charts: {fault.message}", "fetch it again with 'helm pull'") from fault
-    if len(found) != 1:
-        raise InvalidInput(f"--charts: {path}: {'two files' if found else 'no file'} {wanted}", "fetch it again with 'helm pull'")
-    return _identity(found[0], path)
+    if len(contents) != 1:
+        raise InvalidInput(f"--charts: {path}: {'two files' if contents else 'no file'} {chart_yaml}", "fetch it again with 'helm pull'")
+    return _identity(contents[0], path)
 
 
 def _identity(content: bytes, path: str) -> tuple[str, str]:
@@ -191,8 +191,8 @@ def _walk(folder: str) -> Iterator[str]:
     while remaining:
         parent = remaining.pop()
         with os.scandir(os.path.join(folder, parent)) as entries:
-            found = sorted(entries, key=lambda entry: entry.name)
-        for entry in found:
+            children = sorted(entries, key=lambda entry: entry.name)
+        for entry in children:
             path = f"{parent}{entry.name}"
             if entry.is_symlink():
                 raise InvalidInput(

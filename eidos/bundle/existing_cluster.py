@@ -237,8 +237,8 @@ def _with_driver(
         reason = f"{shown} that {component.id} did not install, and --set {component.id}:{switch}=true installs a second one"
         hint = f"omit --set {component.id}:{switch}=true, or remove the driver of the hosts first"
         return replace(decision, action=REFUSE, reason=reason, hint=hint)
-    wanted = get_value(caller, values_schema.parse_path(version_path))
-    if wanted is not None and version and not agrees(wanted, version):
+    requested = get_value(caller, values_schema.parse_path(version_path))
+    if requested is not None and version and not agrees(requested, version):
         reason = f"{shown} that {component.id} did not install, and --set {component.id}:{version_path} asks for another"
         hint = f"omit --set {component.id}:{version_path}, or remove the driver of the hosts first"
         return replace(decision, action=REFUSE, reason=reason, hint=hint)

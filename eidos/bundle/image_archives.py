@@ -62,17 +62,17 @@ def collect_images(folder: str, needed: Iterable[NeededImage], registry: str, ar
     missing: list[NeededImage] = []
     try:
         for image in needed:
-            found = source.find(_names(image), path_in_registry(image), image.digest)
-            if found is None:
+            image_files = source.find(_names(image), path_in_registry(image), image.digest)
+            if image_files is None:
                 missing.append(image)
                 continue
-            digest = found.descriptor.digest
+            digest = image_files.descriptor.digest
             if image.digest and image.digest != digest:
                 raise InvalidInput(f"--images: {image.source} has another digest there, {digest}", f"run '{copy_command(image, target)}'")
             entries[image.pulled] = replace(
-                found.descriptor, annotations={CONTAINERD_NAME: _node_name(image.pulled), REF_NAME: image.pulled}
+                image_files.descriptor, annotations={CONTAINERD_NAME: _node_name(image.pulled), REF_NAME: image.pulled}
             )
-            blobs.update({f"{IMAGE_BLOBS}{hex}": file for hex, file in found.files.items()})
+            blobs.update({f"{IMAGE_BLOBS}{hex}": file for hex, file in image_files.files.items()})
             pairs.append(f"{digest.partition(':')[2]} {path_in_registry(image)}")
         unused = sorted(source.unused())
     except OSError as fault:

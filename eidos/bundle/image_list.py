@@ -139,7 +139,7 @@ def format_image_list(listed: Iterable[ComponentImages], mirror: str) -> str:
     lines = ["# Images of this bundle. Lines without # are references."]
     if mirror:
         lines.append(f"# They are pulled from {mirror}; the original of each follows 'from'.")
-    seen: set[str] = set()
+    listed_references: set[str] = set()
     for part in listed:
         component = part.component
         lines += ["", f"# {component.id}" + (f", chart {component.chart} {component.version}" if component.chart else "")]
@@ -149,8 +149,8 @@ def format_image_list(listed: Iterable[ComponentImages], mirror: str) -> str:
                 lines.append(f"# optional, with {' and '.join(image.optional)}: {reference}")
             elif not is_reference(image.reference):  # a value of the user's made it so; the cluster will say the same of it
                 lines.append(f"# {not_a_reference(image.reference)}")
-            elif reference not in seen:
-                seen.add(reference)
+            elif reference not in listed_references:
+                listed_references.add(reference)
                 lines += ([f"# from {image.reference}"] if mirror else []) + [reference]
         lines += [f"# {sentence}" for sentence in part.notes]
         lines += [f"# not known: {sentence}" for sentence in (*part.untagged, *part.unknown)]

@@ -66,14 +66,14 @@ def load_installations() -> dict[str, Installation]:
 def read_installations(tree: object) -> dict[str, Installation]:
     """The entries of a document by component. Raises InvalidData with the place of a fault."""
     entries = TreeReader(tree, f"recipes/{INSTALLATIONS}", text_types=QUOTED).mapping("installations")
-    found = {}
+    installations = {}
     for id in entries.tree:
         entry = entries.mapping(id)
         entry.expect_only(("images", "shared", "crd-hook", "driver", "interrupts"))
         driver = entry.text_map("driver") if "driver" in entry else {}
         interrupts = tuple(map(_read_interrupt, entry.mappings("interrupts")))
-        found[id] = Installation(entry.names("images"), entry.flag("shared", False), entry.text("crd-hook"), driver, interrupts)
-    return found
+        installations[id] = Installation(entry.names("images"), entry.flag("shared", False), entry.text("crd-hook"), driver, interrupts)
+    return installations
 
 
 def _read_interrupt(entry: TreeReader) -> Interrupt:

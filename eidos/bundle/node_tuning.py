@@ -141,13 +141,13 @@ def _node_part(
             uncovered.append((setting, "it belongs to the driver, which the GPU Operator installs and loads"))
         else:
             settings.append(setting)
-    found = platform_documents(settings, host)
-    on_node = list(found.on_node)
+    platform = platform_documents(settings, host)
+    on_node = list(platform.on_node)
     package = _nodewright_package(on_node, host) if any(component.id == _NODEWRIGHT for component in components) else {}
     if package:
         on_node = [setting for setting in on_node if not _is_in_package(setting, package)]
-        found = platform_documents([setting for setting in settings if setting in on_node or setting not in found.on_node], host)
-    uncovered += found.uncovered
+        platform = platform_documents([setting for setting in settings if setting in on_node or setting not in platform.on_node], host)
+    uncovered += platform.uncovered
     files = _host_files(on_node)
     if persists and (on_node or host.os not in _DECLARED):
         files["persistence-mode"] = b"Enabled\n"
@@ -159,17 +159,17 @@ def _node_part(
             files.update({name: resources.read_bytes(path) for name, path in _ROLE.items()})
     else:
         agent_files = {}
-    for document in found.documents:
+    for document in platform.documents:
         files.update({file.path: file.text.encode() for file in document.files})
     persistence = "" if not persists else "the driver container" if by_driver else "`apply.sh`" if files else "the system's image"
-    carriers = tuple(_carriers(reasons, files, found.documents, package, uncovered))
+    carriers = tuple(_carriers(reasons, files, platform.documents, package, uncovered))
     added: Variables = {
         "host.settings-table": Markdown(_settings_table(carriers, reasons, persistence)),
-        "host.documents": Markdown(_document_list(found.documents)),
-        "host.on-node": Markdown(_on_node_text(files, found, recipe.request.service, package)),
+        "host.documents": Markdown(_document_list(platform.documents)),
+        "host.on-node": Markdown(_on_node_text(files, platform, recipe.request.service, package)),
         "host.persistence": Markdown(_persistence_text(persists, by_driver, bool(agent_files))),
         "host.uncovered": Markdown(_uncovered_list(uncovered) or "Nothing: every setting above has a way to the node."),
-        "host.summary": Markdown(_summary(len(reasons) + persists, found.documents, bool(agent_files))),
+        "host.summary": Markdown(_summary(len(reasons) + persists, platform.documents, bool(agent_files))),
         "host.not-covered": Markdown(f"## Not covered by this bundle\n\n{_uncovered_list(uncovered)}" if uncovered else ""),
     }
     if any(component.id == NODE_AGENT for component in components):
@@ -181,7 +181,7 @@ def _node_part(
     if package:
         added["host.package"] = package
         added["host.package.interrupt"] = "reboot" if "grub.conf" in package else "restart_all_services"
-    return NodePart({f"{FOLDER}/{path}": content for path, content in sorted(files.items())}, added, carriers, tuple(found.documents))
+    return NodePart({f"{FOLDER}/{path}": content for path, content in sorted(files.items())}, added, carriers, tuple(platform.documents))
 
 
 def _driver_container(components: Iterable[Component]) -> bool:
@@ -314,7 +314,7 @@ def _document_list(documents: Sequence[Delivery]) -> str:
     )
 
 
-def _on_node_text(files: Mapping[str, bytes], found: PlatformDocuments, service: str, package: Mapping[str, str]) -> str:
+def _on_node_text(files: Mapping[str, bytes], platform: PlatformDocuments, service: str, package: Mapping[str, str]) -> str:
     parts = []
     if package:
         names = ", ".join(map(markdown_code, package))
@@ -337,8 +337,8 @@ def _on_node_text(files: Mapping[str, bytes], found: PlatformDocuments, service:
             f"`eidos bundle --node-agent` adds the component `{NODE_AGENT}`: a DaemonSet that runs this `apply.sh` on every GPU node. Its "
             "container is privileged and enters the namespaces of the host."
         )
-    if found.on_node and service in _POOLS:
-        prefer = ": prefer the documents above where they have a setting" if found.documents else ""
+    if platform.on_node and service in _POOLS:
+        prefer = ": prefer the documents above where they have a setting" if platform.documents else ""
         parts.append(f"Nodes of {service} are replaced by new ones without it{prefer}.")
     return "\n\n".join(parts)
 

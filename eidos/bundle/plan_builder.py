@@ -158,15 +158,15 @@ def _planned_node(node: NodeResult) -> PlannedNode:
     )
     if f"{FOLDER}/persistence-mode" in node.files:
         settings += (PlannedSetting("persistence mode", "Enabled", f"{FOLDER}/persistence-mode"),)
-    found = [interruption for prefix, interruption in _NODE.items() if any(path.startswith(prefix) for path in node.files)]
+    interruptions = [interruption for prefix, interruption in _NODE.items() if any(path.startswith(prefix) for path in node.files)]
     units = dict.fromkeys(path[len(_UNITS) :].partition(".d/")[0] for path in node.files if path.startswith(_UNITS))
-    found += [Interruption(RESTART, f"{unit} (node/apply.sh)") for unit in units]
-    found += [
+    interruptions += [Interruption(RESTART, f"{unit} (node/apply.sh)") for unit in units]
+    interruptions += [
         Interruption(document.cost, f"{document.form}: {document.instruction}")
         for document in node.part.documents
         if document.cost in (REBOOT, DRAIN, RESTART)
     ]
-    return PlannedNode(tuple(node.files), sum(map(len, node.files.values())), settings, tuple(found))
+    return PlannedNode(tuple(node.files), sum(map(len, node.files.values())), settings, tuple(interruptions))
 
 
 def _path(by: str, node: NodeResult) -> str:

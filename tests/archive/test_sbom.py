@@ -105,7 +105,7 @@ def test_every_module_of_others_is_in_it_and_is_what_the_wheel_has(pyz: Path) ->
         assert wheel.license.startswith(re.findall(r"^License: (.+)$", metadata, re.MULTILINE)[0])
 
 
-def test_without_git_the_time_is_the_one_that_the_build_was_given() -> None:
+def test_without_git_the_environment_sets_the_time_of_the_build() -> None:
     def time_of(**variables: str) -> int:
         with mock.patch.object(source_commit, "_git", side_effect=FileNotFoundError), mock.patch.dict(os.environ, variables):
             return source_commit.commit_time()

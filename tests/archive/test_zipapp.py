@@ -249,9 +249,9 @@ def test_source_data_and_licenses_are_inside(pyz: Path) -> None:
         others = {name for name in files if name.startswith(f"{wheel.package}/")} - modules.keys()
         assert others == ({f"{wheel.package}/__init__.py"} if wheel.package else set())
     charts = RecipeParts(files["eidos/_data/values.parts"])
-    values = {path: charts.read(place) for path, place in charts.index["files"].items()}
+    values = {path: charts.read(span) for path, span in charts.index["files"].items()}
     parts = RecipeParts(files["eidos/_data/recipes.parts"])
-    recipes = {path: parts.read(place) for path, place in parts.index["files"].items()}
+    recipes = {path: parts.read(span) for path, span in parts.index["files"].items()}
     licenses = {name: files[f"licenses/{name}.txt"].decode() for name in ("eidos", "PyYAML", "nvidia-ml-py")}
     known, images = ROOT / "recipes" / "values", ROOT / "recipes" / "images"
     assert recipes == {
@@ -282,7 +282,7 @@ def test_it_reads_gpus_as_a_checkout_does(which: str, nvml_library: Path, reques
     assert len(measurements[0]["subtypes"]) > 2
 
 
-def test_the_build_knows_itself(pyz: Path) -> None:
+def test_the_build_describes_itself(pyz: Path) -> None:
     known = values_of(archive_files(pyz)["eidos/_build.py"])
     assert known["COLLECTORS"] == {name: collectors.collector_summary(name) for name in collectors.list_collectors()}
     assert known["DATA_DIGEST"] == resources.data_digest()

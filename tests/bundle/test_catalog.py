@@ -80,7 +80,7 @@ def test_a_bundle_with_it_builds_with_values_that_are_the_charts_own_and_its_ima
 
 
 @pytest.mark.parametrize(
-    ("ids", "place", "value"),
+    ("ids", "path", "value"),
     [
         (("nfd",), ("gpu-operator", "nfd", "enabled"), False),
         (("nfd", "network-operator"), ("network-operator", "nfd", "enabled"), False),
@@ -90,16 +90,16 @@ def test_a_bundle_with_it_builds_with_values_that_are_the_charts_own_and_its_ima
         (("grove", "dynamo-platform"), ("dynamo-platform", "global", "grove", "enabled"), True),
     ],
 )
-def test_what_a_component_does_is_off_in_the_charts_that_do_it_too(ids: tuple[str, ...], place: tuple[str, ...], value: bool) -> None:
-    def found(store: Store) -> Any:
+def test_what_a_component_does_is_off_in_the_charts_that_do_it_too(ids: tuple[str, ...], path: tuple[str, ...], value: bool) -> None:
+    def value_in_recipe(store: Store) -> Any:
         recipe = resolve(Query(), store)
-        tree: Any = next((component.values for component in recipe.components if component.id == place[0]), None)
-        for key in place[1:]:
+        tree: Any = next((component.values for component in recipe.components if component.id == path[0]), None)
+        for key in path[1:]:
             tree = tree.get(key) if isinstance(tree, dict) else None
         return tree
 
-    assert found(with_component(*ids)) is value
-    assert found(with_component(*ids[1:])) is None
+    assert value_in_recipe(with_component(*ids)) is value
+    assert value_in_recipe(with_component(*ids[1:])) is None
 
 
 def test_a_layer_wins_over_what_a_component_sets() -> None:
@@ -116,8 +116,8 @@ def test_a_release_of_kubernetes_that_a_component_does_not_support_is_reported(i
     assert (f"{id} supports {CHARTS[id].kubernetes}" in warnings) != is_covered
     layer = {"key": {"k8s": k8s}, "components": {id: {"why": "Why."}}}
     trees = {path: tree for path, tree in shipped_trees().items() if not path.startswith("overlays/")}
-    found = [issue for issue in lint_trees({**trees, "overlays/x.yaml": layer}) if issue.rule == "unsupported" and id in issue.message]
-    assert bool(found) != is_covered
+    issues = [issue for issue in lint_trees({**trees, "overlays/x.yaml": layer}) if issue.rule == "unsupported" and id in issue.message]
+    assert bool(issues) != is_covered
 
 
 @pytest.mark.parametrize(

@@ -206,8 +206,8 @@ def test_any_file_is_a_chart_or_refused(how: str, content: bytes, cut: int, flip
     folder = tmp_path_factory.getbasetemp()
     (folder / "nginx-1.2.0.tgz").write_bytes(texts[how])
     try:
-        found, _ = read_charts(str(folder), [NGINX])
-        assert found["web"].content == texts[how]
+        archives, _ = read_charts(str(folder), [NGINX])
+        assert archives["web"].content == texts[how]
     except EidosError:
         pass
 

@@ -59,9 +59,11 @@ def test_probes_say_what_they_look_for() -> None:
             assert sum(chosen) == 1 or (sum(chosen) == 0 and "." in probe.resource), (chart.id, probe)
             assert bool(probe.part) == (probe in chart.parts), (chart.id, probe)
     # Releases of the same chart under another name are found without a probe.
-    found = {"nvsentinel", "ephemeral-storage-metrics", "slurm-operator-crds", "slurm", "kserve-crd"}
-    found |= {"nfs-provisioner", "dynamo-platform", "agentgateway-crds", "agentgateway"}
-    assert {chart.id for chart in charts.values() if chart.chart and not chart.served_by} == (UNKNOWN - {"skyhook-operator"}) | found
+    detected_by_chart = {"nvsentinel", "ephemeral-storage-metrics", "slurm-operator-crds", "slurm", "kserve-crd"}
+    detected_by_chart |= {"nfs-provisioner", "dynamo-platform", "agentgateway-crds", "agentgateway"}
+    assert {chart.id for chart in charts.values() if chart.chart and not chart.served_by} == (
+        UNKNOWN - {"skyhook-operator"}
+    ) | detected_by_chart
 
 
 def test_an_unknown_field_of_a_probe_is_an_error() -> None:
@@ -125,14 +127,14 @@ def test_definitions_are_those_of_real_charts() -> None:
         chart = Path(folder) / path.parent.name / path.name.removesuffix(".crds.yaml")
         if not chart.is_dir():
             continue
-        found = set()
+        shipped = set()
         for file in chart.rglob("*.yaml"):
             for text in re.split(r"^---\s*$", file.read_text(encoding="utf-8"), flags=re.MULTILINE):
                 if "tests" not in file.parts and re.search(r"^kind: CustomResourceDefinition", text, re.MULTILINE):
-                    found.update(re.findall(r"^  name: ([a-z-]+\.\S+)", text, re.MULTILINE)[:1])
+                    shipped.update(re.findall(r"^  name: ([a-z-]+\.\S+)", text, re.MULTILINE)[:1])
         # Of the topology updater, which is off, and of dependencies that are fetched.
-        found.discard("noderesourcetopologies.topology.node.k8s.io")
+        shipped.discard("noderesourcetopologies.topology.node.k8s.io")
         listed = {entry["name"] for entry in parsed(path)["crds"]} - {"jobsets.jobset.x-k8s.io"}
-        assert listed == found, path.name
+        assert listed == shipped, path.name
         compared += 1
     assert compared

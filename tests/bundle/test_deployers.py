@@ -57,13 +57,13 @@ def repository(deployer: str) -> dict[str, Any]:
 def objects(bundle: Bundle) -> dict[str, dict[str, Any]]:
     """Every Kubernetes object of the deployer's own, by its path; the folders of components and of the node hold those of others."""
     folders = tuple(f"{result.id}/" for result in bundle.components)
-    found = {}
+    trees = {}
     for path, content in bundle.files.items():
         if path.endswith(".yaml") and not path.startswith((*folders, "node/")) and path != "recipe.yaml":
             (tree,) = load_documents(content)
             if "kind" in tree and not tree["apiVersion"].startswith("kustomize.config."):  # what kustomize alone reads
-                found[path] = tree
-    return found
+                trees[path] = tree
+    return trees
 
 
 def problems(tree: dict[str, Any]) -> list[str]:
@@ -283,12 +283,12 @@ data: {a: b}
 """
     (tmp_path / "output").write_text(output)
     program = tmp_path / "helm"
-    program.write_text(f'#!/bin/sh\necho "$@" >>{tmp_path}/called\ncat >/dev/null\ncat {tmp_path}/output\n')
+    program.write_text(f'#!/bin/sh\necho "$@" >>{tmp_path}/commands\ncat >/dev/null\ncat {tmp_path}/output\n')
     program.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
     bundle = build(recipe(), components=("gpu-operator",), deployer="manifests")
-    called = (tmp_path / "called").read_text()
-    assert "template gpu-operator gpu-operator --repo https://helm.ngc.nvidia.com/nvidia --version v26.7.0" in called
+    commands = (tmp_path / "commands").read_text()
+    assert "template gpu-operator gpu-operator --repo https://helm.ngc.nvidia.com/nvidia --version v26.7.0" in commands
     rendered = [path for path in bundle.files if path.startswith("rendered/")]
     assert [path.partition("-")[2] for path in rendered][-1] == "gpu-operator.yaml"
     documents = load_documents(bundle.files[rendered[-1]])

@@ -415,8 +415,8 @@ def test_tags_of_driver_containers_end_as_the_operator_makes_them(version: str, 
     lines = build(from_tree(tree), components=("gpu-operator",)).files["images.txt"].decode().splitlines()
     ending = newer if version == "v26.7.0" else older
     for image in ("nvidia/driver:", "nvidia-fs:", "gdrdrv:"):
-        found = [line for line in lines if image in line]
-        assert [line.endswith(f"-{ending}") for line in found] == ([True] if ending else [])
+        references = [line for line in lines if image in line]
+        assert [line.endswith(f"-{ending}") for line in references] == ([True] if ending else [])
     assert ending or f"# no container of nvcr.io/nvidia/driver for {os} {osv}: the node image has to bring it" in lines
 
 
@@ -659,7 +659,7 @@ def test_images_of_one_version_of_a_chart_are_not_set_for_another(tree: dict[str
     assert ("the images of chart gpu-operator" in section) == (not is_known)
 
 
-def test_where_everything_is_known_a_readme_has_no_such_section(recipe: Recipe) -> None:
+def test_a_readme_without_unknowns_has_no_section_for_them(recipe: Recipe) -> None:
     assert "## Not checked" not in build(recipe).files["README.md"].decode()
 
 

@@ -56,8 +56,8 @@ def made(existing: Snapshot, *sets: str, **options: Any) -> Bundle:
 
 
 def decisions(shown: BundlePlan) -> dict[str, ComponentDecision]:
-    found = {each.id: each.decision for each in shown.components if each.decision}
-    return {**found, **{each.id: each for each in shown.left_out}}
+    installed = {each.id: each.decision for each in shown.components if each.decision}
+    return {**installed, **{each.id: each for each in shown.left_out}}
 
 
 OTHER = {"coredns": "v1.12.0"}
@@ -290,8 +290,8 @@ def test_any_snapshot_gives_a_decision_for_each_component_or_an_error(images: An
         shown = plan(existing, components=("gpu-operator",))
     except EidosError:
         return
-    found = decisions(shown)
-    assert set(found) >= {each.id for each in shown.components} and faults("plan", shown.to_tree()) == []
+    decided = decisions(shown)
+    assert set(decided) >= {each.id for each in shown.components} and faults("plan", shown.to_tree()) == []
     assert read_existing(existing).label == "of gpu-07"
 
 

@@ -81,10 +81,10 @@ def folder(tmp_path: Path) -> Path:
 def test_a_bundle_carries_the_images_that_it_needs(folder: Path, tmp_path: Path) -> None:
     bundle = carried(folder, registry=MIRROR)
     index = json.loads(bundle.files["images/index.json"])
-    found = {
+    listed = {
         entry["annotations"]["org.opencontainers.image.ref.name"]: (entry["digest"], entry["mediaType"]) for entry in index["manifests"]
     }
-    assert found == {f"{MIRROR}/{name}:{TAG}": (images()[name].digest, images()[name].media_type) for name in NAMES[:4]}
+    assert listed == {f"{MIRROR}/{name}:{TAG}": (images()[name].digest, images()[name].media_type) for name in NAMES[:4]}
     contents = {hex: data for name in NAMES[:4] for data in _contents(images()[name]) for hex in [hex_digest(data)]}
     assert {path[len(IMAGE_BLOBS) :] for path in bundle.blobs} == set(contents)
     assert any("left out 1 image that images.txt does not list: other/thing=1" in sentence for sentence in bundle.warnings)
@@ -494,8 +494,8 @@ def test_a_node_loads_them_into_containerd(folder: Path, tmp_path: Path) -> None
         pytest.skip("needs containerd, and root to run it (on Debian: apt-get install containerd)")
     write_bundle(carried(folder), str(tmp_path / "bundle"))
     with TemporaryDirectory(prefix="eidos-") as short:  # the path of a socket has at most 107 characters
-        found = _load_into_containerd(tmp_path / "bundle", short, tmp_path / "log")
-    assert found == {f"quay.io/{name}:{TAG}": images()[name].digest for name in NAMES[:4]}
+        loaded = _load_into_containerd(tmp_path / "bundle", short, tmp_path / "log")
+    assert loaded == {f"quay.io/{name}:{TAG}": images()[name].digest for name in NAMES[:4]}
 
 
 def _load_into_containerd(bundle: Path, folder: str, log: Path) -> dict[str, str]:

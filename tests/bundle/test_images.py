@@ -79,7 +79,7 @@ def test_every_pinned_version_has_its_images() -> None:
 
 
 @pytest.mark.parametrize(
-    ("tree", "place"),
+    ("tree", "path"),
     [
         ({"versions": {"1": {"images": "a"}}}, "versions.1.images"),
         ({"versions": {"1": {"images": [{"image": "a", "whem": ["b"]}]}}}, "versions.1.images[0]"),
@@ -88,10 +88,10 @@ def test_every_pinned_version_has_its_images() -> None:
         ({"versions": []}, "versions"),
     ],
 )
-def test_malformed_data_are_refused_with_their_place(tree: object, place: str) -> None:
+def test_malformed_data_are_refused_with_their_path(tree: object, path: str) -> None:
     with pytest.raises(InvalidData) as caught:
         read_chart_images("mine", "1", {}, lambda name: tree)
-    assert "recipes/images/mine.yaml" in caught.value.message and place in caught.value.message
+    assert "recipes/images/mine.yaml" in caught.value.message and path in caught.value.message
 
 
 def test_images_are_those_of_operands_that_are_on() -> None:
@@ -141,7 +141,7 @@ def test_older_operators_end_tags_with_the_complete_version(version: str, os: st
     assert line.endswith(f"-{ending}")
 
 
-def test_a_digest_takes_the_place_of_tag_and_system() -> None:
+def test_a_digest_replaces_tag_and_system() -> None:
     digest = f"sha256:{'ab' * 32}"
     bundle = listed(operator(driver={"version": digest}))
     assert f"nvcr.io/nvidia/driver@{digest}" in references(bundle)
@@ -164,7 +164,7 @@ def test_own_images_of_an_entry_win() -> None:
     assert images == ChartImages((ChartImage("registry.example.com/a:1"),))
 
 
-def test_a_mirror_takes_the_place_of_every_registry() -> None:
+def test_a_mirror_replaces_every_registry() -> None:
     bundle = listed(operator(), registry=MIRROR)
     values = load_yaml(bundle.files["gpu-operator/values.yaml"])
     assert values["node-feature-discovery"]["image"]["repository"] == f"{MIRROR}/nfd/node-feature-discovery"

@@ -168,11 +168,11 @@ def test_each_platform_has_its_form(query: dict[str, str], script: str, expected
     # Not every system is in the catalog for every GPU: the settings are the same, the host differs.
     settings = [Setting(SYSCTL, "vm/swappiness", "1"), Setting(BOOT, "iommu", "pt"), Setting(MODULE, "efa")]
     facts = HostFacts(query.get("os", ""), query.get("service", ""))
-    found = platform_documents(settings, facts)
-    names = {file.path for document in found.documents for file in document.files}
+    platform = platform_documents(settings, facts)
+    names = {file.path for document in platform.documents for file in document.files}
     assert names == {name for name in expected if not name.startswith("ansible/")}
-    assert bool(found.on_node) == bool(script)
-    assert all(document.instruction for document in found.documents)
+    assert bool(platform.on_node) == bool(script)
+    assert all(document.instruction for document in platform.documents)
     try:
         files = node_files({**H100, **query})
     except InvalidInput:
@@ -208,9 +208,9 @@ def test_what_managed_nodes_do_not_accept_is_listed_with_the_reason() -> None:
     assert "net.ipv4.conf.all.arp_ignore = 1\n" in files["sysctl.d/90-eidos.conf"], "GKE has no setting for it"
     assert "net.core.rmem_max" not in files["sysctl.d/90-eidos.conf"]
     settings = [Setting(SYSCTL, "vm/swappiness", "1"), Setting(BOOT, "iommu", "pt")]
-    found = platform_documents(settings, HostFacts("ubuntu", service="aks"))
-    assert json.loads(found.documents[0].files[0].text) == {"sysctls": {"vmSwappiness": 1}}
-    assert found.uncovered == ((settings[1], "AKS has no setting for boot parameters of its nodes"),)
+    platform = platform_documents(settings, HostFacts("ubuntu", service="aks"))
+    assert json.loads(platform.documents[0].files[0].text) == {"sysctls": {"vmSwappiness": 1}}
+    assert platform.uncovered == ((settings[1], "AKS has no setting for boot parameters of its nodes"),)
 
 
 def test_nodes_of_oke_start_as_the_service_needs() -> None:
@@ -259,14 +259,14 @@ any_setting = st.builds(Setting, st.sampled_from(KINDS), names, st.sampled_from(
 @given(st.lists(any_setting, max_size=6, unique=True), st.sampled_from(SYSTEMS), st.sampled_from((*SERVICES, "talos", "openshift")))
 def test_no_setting_is_lost(settings: list[Setting], system: str, service: str) -> None:
     try:
-        found = platform_documents(settings, HostFacts(system, service=service))
+        platform = platform_documents(settings, HostFacts(system, service=service))
     except Unsettable:
         return
-    uncovered = {setting for setting, _ in found.uncovered}
-    assert all(why and why.isprintable() for _, why in found.uncovered)
-    assert uncovered.isdisjoint(found.on_node)
-    left = set(settings) - uncovered - set(found.on_node)
-    assert not left or found.documents, "what is in no document and not on the node has a reason"
+    uncovered = {setting for setting, _ in platform.uncovered}
+    assert all(why and why.isprintable() for _, why in platform.uncovered)
+    assert uncovered.isdisjoint(platform.on_node)
+    left = set(settings) - uncovered - set(platform.on_node)
+    assert not left or platform.documents, "what is in no document and not on the node has a reason"
 
 
 # ---- apply.sh, on another root ----

@@ -160,7 +160,7 @@ def test_a_component_that_fails_is_in_the_plan(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("read", "tree", "place"),
+    ("read", "tree", "path"),
     [
         (read_installations, {"installations": {"a": {"imagse": []}}}, "installations.a"),
         (read_installations, {"installations": {"a": {"interrupts": [{"needs": "sleep", "what": "x"}]}}}, "interrupts[0].needs"),
@@ -169,10 +169,10 @@ def test_a_component_that_fails_is_in_the_plan(tmp_path: Path) -> None:
         (lambda tree: chart_contents(read_charts_file(tree), "a", "1"), {"charts": {"a": {"1": {"cluster-roles": "x"}}}}, "cluster-roles"),
     ],
 )
-def test_a_malformed_fact_is_named(read: Any, tree: Any, place: str) -> None:
+def test_a_malformed_fact_is_named(read: Any, tree: Any, path: str) -> None:
     with pytest.raises(InvalidData) as caught:
         read(tree)
-    assert place in caught.value.message
+    assert path in caught.value.message
 
 
 def test_facts_have_a_source() -> None:
@@ -192,8 +192,8 @@ def test_contents_are_those_of_the_charts(tools: dict[str, str]) -> None:
         contents = chart_data.contents_of(tools["helm"], chart, chart.parent.name)
         known = chart_contents(load_chart_contents(), chart.parent.name, chart.name)
         assert known is not None, chart
-        found = {"cluster-roles": known.cluster_roles, "crds-folder": known.definitions, "wildcards": list(known.wildcards)}
-        assert found == contents, chart
+        facts = {"cluster-roles": known.cluster_roles, "crds-folder": known.definitions, "wildcards": list(known.wildcards)}
+        assert facts == contents, chart
 
 
 def test_the_command_writes_the_plan_and_nothing_else(tmp_path: Path) -> None:

@@ -273,7 +273,7 @@ def test_servers_that_cannot_be() -> None:
 
 
 @pytest.mark.parametrize("name", [name for name in ALL if name.startswith("server")])
-def test_a_server_is_one_thing_with_one_name(name: str) -> None:
+def test_every_object_of_a_server_has_one_name(name: str) -> None:
     trees = ALL[name]
     assert {tree["metadata"]["name"].removesuffix("-adapter").removesuffix("-dashboard") for tree in trees} - {"eidos-server"} == {
         "eidos-api-server"
@@ -577,7 +577,7 @@ class Mounted(Host):
         return True
 
 
-def test_a_library_that_the_container_runtime_puts_beside_the_hosts_files_is_found(tmp_path: Path) -> None:
+def test_a_library_that_the_container_runtime_puts_beside_the_hosts_files_is_used(tmp_path: Path) -> None:
     """A runtime class, or CDI, gives the container the driver's library; what is mounted of the host has none."""
     (tmp_path / "host").mkdir()
     (tmp_path / "lib").mkdir()
