@@ -1,10 +1,10 @@
 """A bundle as a tar.gz archive, the same bytes every time.
 
 Knows both formats (POSIX.1-1988 ustar; RFC 1952); must not know what is in a bundle. An archive does not record when, by whom or where it
-was made. The reader returns paths, modes and digests, a
-piece at a time and bounded; nothing is unpacked. Paths that leave the archive, links,
-devices and everything else that is neither a file nor a folder are reported as what they are. ``tarfile`` takes 30 ms to import, and
-reads many formats that a bundle never has.
+was made. The reader returns paths, modes and digests, a piece at a time and bounded; nothing is unpacked. Paths that leave the archive,
+links, devices and everything else that is neither a file nor a folder are reported as what they are. What programs that unpack read
+differently (a folder with content, a prefix outside POSIX headers) is refused. ``tarfile`` takes 30 ms to import, and reads many formats
+that a bundle never has.
 """
 
 from __future__ import annotations
@@ -41,6 +41,13 @@ _PIECE = 1 << 16
 _BLOCK = 512
 _REGULAR = (REGULAR, b"\0")
 _KINDS = {b"1": "a hard link", b"2": "a symbolic link", b"3": "a device", b"4": "a device", b"6": "a pipe", b"7": "a file of another kind"}
+_OTHER_FORMAT = "an entry of another format"
+_EXTENDED = (b"x", b"g")
+_WITHOUT_CONTENT = ("folder", "a hard link", "a symbolic link", "a device", "a pipe")
+
+#: Records of extended headers (POSIX.1-2001, pax) that say nothing of the path, the kind or the content of an entry; bytes of one header.
+_HARMLESS_RECORDS = frozenset(("atime", "comment", "ctime", "gid", "gname", "mtime", "uid", "uname", "LIBARCHIVE.creationtime"))
+_MAX_EXTENDED_BYTES = 1 << 16
 
 #: RFC 1951, 3.2.4: the largest block that is not compressed.
 _STORED_BYTES = 0xFFFF
@@ -153,11 +160,17 @@ def read_members(
             raise IntegrityError(f"{name}: entry {count} has a damaged header, or this is not a tar archive")
         size = _octal(header[124:136], name)
         path, kind = _path_and_kind(header)
+        if size and kind in _WITHOUT_CONTENT:  # some programs skip the content, others read it as the next entries
+            raise IntegrityError(f"{name}: entry {count} is {kind} with content")
         is_blob = not kind and is_image_blob(path[len(ROOT) :])
         if is_blob:
             archive.allow_blob(size)
         elif size > MAX_FILE_BYTES:
             raise IntegrityError(f"{name}: entry {count} is larger than {MAX_FILE_BYTES >> 20} MiB")
+        if header[156:157] in _EXTENDED and size <= _MAX_EXTENDED_BYTES:
+            if not _is_harmless(archive.read(size + -size % _BLOCK)[:size]):
+                yield Member(path, 0, _OTHER_FORMAT)
+            continue
         wants_content = path in keep and not kind and not is_blob
         if wants_content and size > MAX_CONTENT_BYTES:
             raise IntegrityError(f"{name}: {path} is larger than {MAX_CONTENT_BYTES >> 20} MiB")
@@ -180,16 +193,34 @@ def read_members(
         yield Member(path, mode, kind) if kind else Member(path, mode, "", digest.hexdigest(), b"".join(content), size)
 
 
+def _is_harmless(records: bytes) -> bool:
+    r"""Whether the records of an extended header leave the next entry as its own header has it.
+
+    >>> [_is_harmless(records) for records in (b"30 mtime=1700000000.123456789\n", b"17 path=../evil\n", b"9 uid=1\n", b"")]
+    [True, False, False, True]
+    """
+    while records:
+        digits, _, rest = records.partition(b" ")
+        size = int(digits) - len(digits) - 1 if digits.isdigit() and len(digits) < 6 else 0
+        record, records = rest[:size], rest[size:]
+        if size < 1 or len(record) < size or record[-1:] != b"\n" or b"\n" in record[:-1]:
+            return False
+        if record.partition(b"=")[0].decode("ascii", "replace") not in _HARMLESS_RECORDS or b"=" not in record:
+            return False
+    return True
+
+
 def _path_and_kind(header: bytes) -> tuple[str, str]:
     kind = header[156:157]
     raw = header[:100].partition(b"\0")[0]
-    if header[257:263] == b"ustar\0":
-        prefix = header[345:500].partition(b"\0")[0]
-        raw = prefix + b"/" + raw if prefix else raw
+    prefix = header[345:500].partition(b"\0")[0]
+    raw = prefix + b"/" + raw if prefix else raw
     path = raw.decode("utf-8", "backslashreplace")
+    if prefix and header[257:263] != b"ustar\0":
+        return path, _OTHER_FORMAT  # not every program reads the prefix then
     if kind == FOLDER or (kind in _REGULAR and path.endswith("/")):
         return path, "folder"
-    return path, "" if kind in _REGULAR else _KINDS.get(kind, "an entry of another format")
+    return path, "" if kind in _REGULAR else _KINDS.get(kind, _OTHER_FORMAT)
 
 
 def _octal(field: bytes, name: str) -> int:

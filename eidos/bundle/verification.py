@@ -177,6 +177,7 @@ def inspect_archive(file: BinaryIO, name: str, ignore: Collection[str] = ()) -> 
             problems.append(BundleProblem(OTHER, member.path[:200], "the path leads out of the bundle"))
         elif member.kind == "folder":
             folders.add(path.rstrip("/"))
+            problems += _mode_problems(path, member.mode & ~0o3000)
         elif member.kind:
             problems.append(BundleProblem(LINKED if "link" in member.kind else OTHER, path, member.kind))
         elif path in actual:
@@ -248,7 +249,7 @@ def read_archive_members(
     if zip_archive.is_zip(begin):
         return zip_archive.read_zip_members(file, name, keep)
     if not tar_archive.is_gzip(begin):
-        raise IntegrityError(f"{name}: not a folder, a tar.gz or a zip archive")
+        raise IntegrityError(f"{name}: not a folder, a tar.gz or a zip archive", "unpack another kind of archive, and name its folder")
     return tar_archive.read_members(file, name, keep, open_blob)
 
 

@@ -307,12 +307,13 @@ def test_long_paths_fit_or_are_refused() -> None:
         tar_archive.pack_tar_gz({"a" * 300: b""})
 
 
-def packed(*members: tuple[tarfile.TarInfo, bytes]) -> bytes:
-    """An archive by another hand: our files, and some members more."""
+def packed(*members: tuple[tarfile.TarInfo, bytes], format: int = tarfile.USTAR_FORMAT, **records: str) -> bytes:
+    """An archive by another hand: our files, with records in extended headers, and some members more."""
     file = io.BytesIO()
-    with tarfile.open(fileobj=file, mode="w:gz", format=tarfile.USTAR_FORMAT) as tar:
+    with tarfile.open(fileobj=file, mode="w:gz", format=format) as tar:
         for path, content in FILES.items():
             info = tarfile.TarInfo(f"bundle/{path}")
+            info.pax_headers = records
             info.size, info.mode = len(content), 0o755 if path.endswith(".sh") else 0o644
             tar.addfile(info, io.BytesIO(content))
         for info, content in members:
@@ -350,9 +351,23 @@ def test_what_an_archive_must_not_hold(tmp_path: Path, info: tarfile.TarInfo, ex
     assert sorted(tmp_path.rglob("*")) == [*before, tmp_path / "bundle.tar.gz"], "nothing is written"
 
 
-def test_another_tar_of_the_same_files_is_as_good(tmp_path: Path) -> None:
-    assert verify_bundle(write(tmp_path, packed())) == ()
+@pytest.mark.parametrize(
+    ("format", "records"),
+    [
+        (tarfile.USTAR_FORMAT, {}),
+        (tarfile.GNU_FORMAT, {}),
+        (tarfile.PAX_FORMAT, {"mtime": "1764460800.25", "atime": "1764460800.5", "uname": "gpu"}),
+    ],
+)
+def test_another_tar_of_the_same_files_is_as_good(tmp_path: Path, format: int, records: dict[str, str]) -> None:
+    assert verify_bundle(write(tmp_path, packed(format=format, **records))) == ()
     assert read_files(str(tmp_path / "bundle.tar.gz")) == FILES
+
+
+@pytest.mark.parametrize("record", ["path", "linkpath", "size", "GNU.sparse.name", "SCHILY.xattr.security.capability", "hdrcharset"])
+def test_records_that_give_an_entry_another_path_or_content_are_reported(tmp_path: Path, record: str) -> None:
+    problems = verify_bundle(write(tmp_path, packed(format=tarfile.PAX_FORMAT, **{"mtime": "1.5", record: "../evil"})))
+    assert {problem.kind for problem in problems} == {"other"}
 
 
 @pytest.mark.parametrize("pack", [tar_archive.pack_tar_gz, pack_zip])

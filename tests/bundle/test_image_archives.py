@@ -81,10 +81,10 @@ def folder(tmp_path: Path) -> Path:
 def test_a_bundle_carries_the_images_that_it_needs(folder: Path, tmp_path: Path) -> None:
     bundle = carried(folder, registry=MIRROR)
     index = json.loads(bundle.files["images/index.json"])
-    listed = {
+    digests = {
         entry["annotations"]["org.opencontainers.image.ref.name"]: (entry["digest"], entry["mediaType"]) for entry in index["manifests"]
     }
-    assert listed == {f"{MIRROR}/{name}:{TAG}": (images()[name].digest, images()[name].media_type) for name in NAMES[:4]}
+    assert digests == {f"{MIRROR}/{name}:{TAG}": (images()[name].digest, images()[name].media_type) for name in NAMES[:4]}
     contents = {hex: data for name in NAMES[:4] for data in _contents(images()[name]) for hex in [hex_digest(data)]}
     assert {path[len(IMAGE_BLOBS) :] for path in bundle.blobs} == set(contents)
     assert any("left out 1 image that images.txt does not list: other/thing=1" in sentence for sentence in bundle.warnings)

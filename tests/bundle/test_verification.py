@@ -166,6 +166,138 @@ def test_overlapping_entries_of_a_zip_are_refused() -> None:
         inspect_archive(io.BytesIO(bytes(data)), "x.zip")
 
 
+def zip_parts(data: bytes) -> tuple[bytes, bytes, bytes]:
+    """Entries, directory and the record at the end of a zip file without comments."""
+    length, offset = (int.from_bytes(data[at : at + 4], "little") for at in (-10, -6))
+    return data[:offset], data[offset : offset + length], data[-22:]
+
+
+def zip_of(entries: bytes, directory: bytes, end: bytes) -> bytes:
+    return entries + directory + end[:12] + len(directory).to_bytes(4, "little") + len(entries).to_bytes(4, "little") + end[20:]
+
+
+def spoil_zip(how: str) -> bytes:
+    """A zip file of an unchanged bundle in which some programs find something else than its directory lists."""
+    entries, directory, end = zip_parts(pack_zip(FILES))
+    hidden, _, _ = zip_parts(pack_zip({"evil.sh": b"echo"}))
+    first_name = 46 + int.from_bytes(directory[28:30], "little")
+
+    def field(header: bytes, at: int, value: int, size: int = 2) -> bytes:
+        return header[:at] + value.to_bytes(size, "little") + header[at + size :]
+
+    def with_extra(id: int, content: bytes) -> bytes:
+        extra = id.to_bytes(2, "little") + len(content).to_bytes(2, "little") + content
+        head = field(directory, 30, len(extra))
+        return head[:first_name] + extra + head[first_name:]
+
+    locator = b"PK\6\7" + bytes(16)
+    last = directory.rfind(b"PK\1\2")
+    spoilt = {
+        "an entry that no directory lists": (entries + hidden, directory, end),
+        "data between entries": (entries + b"x", directory, end),
+        "another path for programs that know Unicode": (entries, with_extra(0x7075, b"\1\0\0\0\0../../evil.sh"), end),
+        "an unknown extra field": (entries, with_extra(0x756E, bytes(14)), end),
+        "a truncated extra field": (entries, with_extra(0x5455, b"")[:first_name] + directory[first_name:], end),
+        "another size in the entry": (field(entries, 22, 1, 4), directory, end),
+        "another method in the entry": (field(entries, 8, 8), directory, end),
+        "a folder with content": (field(entries, 22, 4, 4), field(directory, 24, 4, 4), end),
+        "fewer entries than the directory has": (entries, directory, field(field(end, 8, 1), 10, 1)),
+        "a second directory": (entries, field(directory, last + 32, 20) + locator, end),
+        "a symbolic link of another system": (entries, field(field(directory, last + 5, 5, 1), last + 40, 0o120777), end),
+    }
+    return zip_of(*spoilt[how])
+
+
+@pytest.mark.parametrize(
+    ("how", "refusal"),
+    [
+        ("an entry that no directory lists", "other data between them"),
+        ("data between entries", "other data between them"),
+        ("another path for programs that know Unicode", "extra field 0x7075"),
+        ("an unknown extra field", "extra field 0x756e"),
+        ("a truncated extra field", "damaged|extra field"),
+        ("another size in the entry", "describes it otherwise"),
+        ("another method in the entry", "describes it otherwise"),
+        ("a folder with content", "folder with content"),
+        ("fewer entries than the directory has", "expected 1"),
+        ("a second directory", "second directory"),
+        ("a symbolic link of another system", ""),
+    ],
+)
+def test_a_zip_that_programs_read_differently_is_refused(how: str, refusal: str) -> None:
+    if refusal:
+        with pytest.raises(IntegrityError, match=refusal):
+            inspect_archive(io.BytesIO(spoil_zip(how)), "x.zip")
+    else:
+        assert [problem.kind for problem in inspect_archive(io.BytesIO(spoil_zip(how)), "x.zip").problems] == ["linked"]
+
+
+class Pipe(io.RawIOBase):
+    """A file that cannot be sought, for which zip programs write descriptors behind the data."""
+
+    def __init__(self) -> None:
+        self.content = bytearray()
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: bytes, /) -> int:  # type: ignore[override] # a buffer, but zipfile writes bytes
+        self.content += data
+        return len(data)
+
+
+@pytest.mark.parametrize("is_large", [False, True], ids=["small", "zip64"])
+def test_a_zip_that_was_written_to_a_pipe_is_verified(is_large: bool) -> None:
+    pipe = Pipe()
+    with zipfile.ZipFile(pipe, "w", zipfile.ZIP_DEFLATED) as archive:
+        for path, content in FILES.items():
+            info = zipfile.ZipInfo(f"bundle/{path}")
+            info.create_system, info.external_attr = 3, (0o755 if path.endswith(".sh") else 0o644) << 16
+            with archive.open(info, "w", force_zip64=is_large) as file:
+                file.write(content)
+    assert inspect_archive(io.BytesIO(bytes(pipe.content)), "x.zip").problems == ()
+
+
+def tar_of(*headers: tuple[tarfile.TarInfo, bytes], prefix: bytes = b"") -> bytes:
+    """A tar.gz archive in which the header of the last entry has a size and a prefix of its own."""
+    out = bytearray()
+    for info, content in headers:
+        header = bytearray(info.tobuf(tarfile.GNU_FORMAT if prefix else tarfile.USTAR_FORMAT))
+        if prefix and info is headers[-1][0]:
+            header[345 : 345 + len(prefix)] = prefix
+        header[124:136] = b"%011o\0" % len(content)
+        header[148:156] = b" " * 8
+        header[148:156] = b"%06o\0 " % sum(header)
+        out += header + content + bytes(-len(content) % 512)
+    return gzip.compress(bytes(out) + bytes(1024), 1)
+
+
+@pytest.mark.parametrize("kind", [tarfile.DIRTYPE, tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.FIFOTYPE, tarfile.REGTYPE])
+def test_entries_hidden_in_the_content_of_a_folder_or_a_link_are_refused(kind: bytes) -> None:
+    outer = tarfile.TarInfo("bundle/gpu-operator/")
+    outer.type, outer.linkname = kind, "x"
+    hidden = tarfile.TarInfo("bundle/evil.sh").tobuf(tarfile.USTAR_FORMAT)
+    with pytest.raises(IntegrityError, match="with content"):
+        inspect_archive(io.BytesIO(tar_of((outer, hidden))), "x.tar.gz")
+
+
+def test_a_prefix_that_not_every_program_reads_is_reported() -> None:
+    files = {"checksums.txt": format_checksums({"a": b"x"}), "a": b"x"}
+    archive = tar_of(*((tarfile.TarInfo(f"bundle/{path}"), content) for path, content in files.items()), prefix=b"../..")
+    problems = [str(problem) for problem in inspect_archive(io.BytesIO(archive), "x.tar.gz").problems]
+    assert problems == ["other: ../../bundle/a: the path leads out of the bundle", "missing: a"]
+
+
+def test_a_folder_that_everybody_may_write_to_is_a_problem_in_an_archive_too() -> None:
+    folder = tarfile.TarInfo("bundle/gpu-operator/")
+    folder.type, folder.mode = tarfile.DIRTYPE, 0o777
+    listing = format_checksums({"gpu-operator/a": b"x"})
+    archive = tar_of((folder, b""), (tarfile.TarInfo("bundle/gpu-operator/a"), b"x"), (tarfile.TarInfo("bundle/checksums.txt"), listing))
+    assert [str(problem) for problem in inspect_archive(io.BytesIO(archive), "x.tar.gz").problems] == [
+        "mode: gpu-operator/: world-writable"
+    ]
+
+
 def test_of_very_many_problems_people_see_the_first_and_programs_all(folder: Path) -> None:
     for number in range(130):
         (folder / f"new-{number:03}").write_text("x")
