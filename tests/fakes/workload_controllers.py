@@ -74,6 +74,11 @@ class WorkloadControllers:
                 numbered["spec"] = {**tree["spec"], "updateStrategy": {**rolling, **tree["spec"].get("updateStrategy", {})}}
                 self._put(path, numbered, {**daemon, "numberReady": 1, "observedGeneration": 1})
             else:
+                if kind == "Deployment":  # what the server fills in, and helm 3 reads
+                    strategy = {"type": "RollingUpdate", **tree["spec"].get("strategy", {})}
+                    if strategy["type"] == "RollingUpdate":
+                        strategy = {"rollingUpdate": {"maxUnavailable": "25%", "maxSurge": "25%"}, **strategy}
+                    tree = {**tree, "spec": {**tree["spec"], "replicas": count, "strategy": strategy}}
                 self._put(path, tree, ready)
             if kind == "Deployment":
                 self._replica_set(path, tree, count)
