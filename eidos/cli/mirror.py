@@ -1,4 +1,4 @@
-"""``eidos mirror``: what a bundle needs in a closed network, as lists and scripts, and what of it a registry lacks.
+"""``eidos mirror``: what a bundle needs in a closed network, as lists and scripts, its images to a registry, and what a registry lacks.
 
 Knows the flags of the verb, how lists are shown and the exit status; must not know the formats of other tools, nor HTTP.
 """
@@ -18,8 +18,11 @@ from eidos.wording import count_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from eidos.bundle.mirror_lists import MirrorList
     from eidos.cli.options import Values
+    from eidos.model.bundle import StoredFile
 
 VERB = Verb(
     "mirror",
@@ -28,12 +31,17 @@ VERB = Verb(
             "List every image, chart and manifest that a bundle needs, to bring them into a closed network. With --output, write lists, "
             "scripts for skopeo, oras and helm, and packages of hauler and Zarf. The bundle is verified first."
         ),
-        "With --check, ask a registry for each image and chart, under the names that 'eidos bundle --registry' gives them.",
+        (
+            "With --push, copy the images that the bundle carries to a registry: every architecture, with the same digests, as "
+            "images/copy.sh does with skopeo. With --check, ask a registry for each image and chart. Both use the names that "
+            "'eidos bundle --registry' gives them."
+        ),
     ),
     (
         Option("output", "write lists and scripts to this new folder", "DIR", "o", None, parse_path, flag_only=True, completion="folder"),
         Option("check", "report what this registry lacks, such as mirror.example.com/x", "REGISTRY", flag_only=True),
-        Option("timeout", "give up after this time", "DURATION", None, "2m", parse_timeout),
+        Option("push", "copy the images of the bundle to this registry", "REGISTRY", flag_only=True),
+        Option("timeout", "give up after this time; for --push, on each image", "DURATION", None, "10m", parse_timeout),
         *REGISTRY,
         FORMAT,
         *LOGGING,
@@ -43,6 +51,7 @@ VERB = Verb(
     examples=(
         ("eidos mirror bundle", "list images and charts"),
         ("eidos mirror bundle -o mirror", "write scripts and packages"),
+        ("eidos mirror bundle --push mirror.example.com/x", "copy the images that it carries"),
         ("eidos mirror bundle --check mirror.example.com/x", "report what is missing there"),
     ),
     notes=(
@@ -53,19 +62,22 @@ VERB = Verb(
 
 
 def run(values: Values) -> int:
-    """List, write or check; the exit status."""
+    """List, write, push or check; the exit status."""
     from contextlib import ExitStack
 
     from eidos.bundle import mirror_lists
-    from eidos.bundle.bundle_reader import read_files
+    from eidos.bundle.bundle_reader import open_files, read_files
 
+    pushed = None
     with ExitStack() as stack:
         folder = document_locations.local_folder(values["bundle"], values, stack)
         require_unchanged(folder, values["bundle"])
-        files = read_files(folder)
-    needed = mirror_lists.read_mirror_list(files, values["bundle"])
-    for sentence in needed.unknown:
-        log.warn(f"not known: {sentence}")
+        files, blobs = (read_files(folder), {}) if values["push"] is None else open_files(folder, stack)
+        needed = mirror_lists.read_mirror_list(files, values["bundle"])
+        for sentence in needed.unknown:
+            log.warn(f"not known: {sentence}")
+        if values["push"] is not None:
+            pushed = _push(needed, files, blobs, values)
     if values["output"] is not None:
         from eidos.bundle.folder_writer import write_folder
 
@@ -74,7 +86,9 @@ def run(values: Values) -> int:
         log.print_summary([f"{count_of(len(made), 'file')}: {values['output']}"])
     if values["check"] is not None:
         return _check(needed, values)
-    if values["output"] is None or values["format"] in ("json", "yaml"):
+    if pushed is not None:
+        document_locations.write_document(document_locations.STDOUT, pushed)
+    elif values["output"] is None or values["format"] in ("json", "yaml"):
         _list(needed, values)
     return 0
 
@@ -88,6 +102,45 @@ def _list(needed: MirrorList, values: Values) -> None:
         lines += [manifest.url for manifest in needed.manifests]
         text = "".join(f"{line}\n" for line in lines)
     document_locations.write_document(document_locations.STDOUT, text)
+
+
+def _push(needed: MirrorList, files: Mapping[str, bytes], blobs: Mapping[str, StoredFile], values: Values) -> str:
+    """Copy the images that the bundle carries to a registry; what is printed of them."""
+    from eidos.bundle.registry_mirror import parse_registry
+    from eidos.errors import InvalidInput
+    from eidos.model.bundle import IMAGES
+    from eidos.oci.image_layout import INDEX_FILE
+    from eidos.oci.image_manifest import REF_NAME, parse_index
+    from eidos.oci.image_push import push_image
+    from eidos.oci.reference import parse_reference
+
+    registry, name = parse_registry(values["push"]), values["bundle"]
+    index = files.get(f"{IMAGES}{INDEX_FILE}")
+    if index is None:
+        hint = f"build it with 'eidos bundle --images PATH', or run skopeo.sh of 'eidos mirror {name} -o DIR'"
+        raise InvalidInput(f"{name} carries no images", hint)
+    entries = {entry.annotations.get(REF_NAME, ""): entry for entry in parse_index(index, f"{name}: {IMAGES}{INDEX_FILE}")}
+    stored = {f"sha256:{blob.sha256}": blob for blob in blobs.values()}
+    images = [image for image in needed.images if image.pulled in entries]
+    pushed: list[dict[str, object]] = []
+    total = 0
+    for image in images:
+        entry, target = entries[image.pulled], image.at(registry)
+        reference = parse_reference(f"oci://{target}")
+        with registry_locations.open_store(reference, values, time.monotonic() + values["timeout"]) as store:
+            sent = push_image(store, entry, stored, reference.target)
+        total += sent
+        log.info(f"{target}: {sent:,} bytes", image=target, bytes=sent)
+        pushed.append({"image": target, "digest": entry.digest, "uploaded-bytes": sent})
+    lacking = sum(not image.optional and image.pulled not in entries for image in needed.images)
+    if lacking:
+        log.warn(
+            f"{name} lacks {count_of(lacking, 'image')} that it needs", hint=f"run 'eidos mirror {name} --check {registry}' to list them"
+        )
+    log.print_summary([f"pushed {count_of(len(pushed), 'image')} to {registry}: {total:,} bytes"])
+    if values["format"] in ("json", "yaml"):
+        return serialize({"registry": registry, "pushed": pushed}, values["format"])
+    return "".join(f"{each['image']} {each['digest']}\n" for each in pushed)
 
 
 def _check(needed: MirrorList, values: Values) -> int:

@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 import tarfile
+import time
 import tracemalloc
 from collections.abc import Callable
 from functools import cache
@@ -28,24 +29,30 @@ from eidos.bundle.image_archives import collect_images
 from eidos.bundle.mirror_lists import NeededImage
 from eidos.bundle.verification import inspect_archive, verify_bundle
 from eidos.cli import main
-from eidos.cli.registry_locations import BLOB, BUNDLE, unpack_artifact
+from eidos.cli.registry_locations import BLOB, BUNDLE, open_store, unpack_artifact
 from eidos.errors import IntegrityError, InvalidInput, NotFound
 from eidos.files.tar_writer import tar_header
-from eidos.model.bundle import IMAGE_BLOBS, Bundle
+from eidos.model.bundle import IMAGE_BLOBS, Bundle, StoredFile
 from eidos.model.recipe import Recipe
+from eidos.model.record import replace
 from eidos.oci.artifact import open_artifact
 from eidos.oci.blob import blob_of_bytes
 from eidos.oci.image_manifest import TITLE, Descriptor, ImageManifest
+from eidos.oci.image_push import push_image
 from eidos.oci.layout_archive import create_layout
+from eidos.oci.reference import parse_reference
 from eidos.workflow import make_recipe, pack_bundle, plan_bundle, write_bundle
 from tests.fakes.cluster import Cluster, changes
+from tests.fakes.oci_registry import OciRegistry
 from tests.oci.test_real_registry import Registry, plain, start  # noqa: F401 - fixtures
 from tests.support.bundle_files import build
 from tests.support.image_folders import DOCKER, OCI, Image, hex_digest, make_image, save_dir, save_layout
 from tests.support.program import ROOT
-from tests.support.waiting import until
+from tests.support.waiting import AMPLE_S, until
 
 MIRROR = "mirror.example.com/x"
+
+HTTP: Any = {"plain-http": True, "ca-file": None, "client-cert": None, "client-key": None}
 
 #: The last one is in no folder.
 NAMES = tuple(f"jetstack/cert-manager-{name}" for name in ("cainjector", "controller", "acmesolver", "webhook", "startupapicheck"))
@@ -449,6 +456,56 @@ def test_blobs_from_a_registry_are_what_they_say(name: str, tmp_path: Path) -> N
 # ---- where they are used ----
 
 
+@pytest.mark.parametrize("is_archive", [False, True], ids=["folder", "archive"])
+def test_images_are_pushed_without_another_program(
+    folder: Path, tmp_path: Path, is_archive: bool, capfd: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / ("bundle.tar.gz" if is_archive else "bundle")
+    with OciRegistry() as registry:
+        mirror = f"{registry.host}/x"
+        bundle = carried(folder, registry=mirror)
+        if is_archive:
+            path.write_bytes(pack_bundle(bundle))
+        else:
+            write_bundle(bundle, str(path))
+        line = ["mirror", str(path), "--push", mirror, "--plain-http"]
+        assert main(line) == 0
+        done = capfd.readouterr()
+        assert set(done.out.splitlines()) == {f"{mirror}/{name}:{TAG} {images()[name].digest}" for name in NAMES[:4]}
+        assert f"pushed 4 images to {mirror}: " in done.err and "lacks 1 image that it needs" in done.err
+        for name in NAMES[:4]:
+            assert registry.manifests[f"x/{name}", TAG] == (images()[name].root, images()[name].media_type)
+            assert {f"sha256:{hex}" for hex in images()[name].manifests} <= {key for at, key in registry.manifests if at == f"x/{name}"}
+            targets = [each.path.rpartition("/")[2] for each in registry.requests if each.writes and f"x/{name}/manifests/" in each.path]
+            assert targets.index(TAG) == len(targets) - 1, "the tag is last"
+        sent = len(registry.writes())
+        assert main([*line, "-t", "json"]) == 0
+        tree = json.loads(capfd.readouterr().out)
+        assert [each["uploaded-bytes"] for each in tree["pushed"]] == [0] * 4
+        assert set(registry.writes()[sent:]) == {"PUT"}, "manifests only"
+        assert main([*line, "--check", mirror]) == 4 and NAMES[4] in capfd.readouterr().out
+
+
+def test_what_cannot_be_pushed_is_an_error(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    write_bundle(build(recipe(), components=("cert-manager",)), str(tmp_path / "bundle"))
+    assert main(["mirror", str(tmp_path / "bundle"), "--push", MIRROR]) == 2
+    assert "carries no images\nhint: build it with 'eidos bundle --images PATH'" in capfd.readouterr().err
+    image = make_image(OCI, b"x")
+    stored = tmp_path / "blob"
+    stored.write_bytes(image.root)
+    root = Descriptor("", image.digest, len(image.root))
+    manifest = StoredFile(str(stored), len(image.root), image.digest.partition(":")[2])
+    with OciRegistry() as registry, open_store(parse_reference(f"oci://{registry.host}/x:v1"), HTTP, time.monotonic() + AMPLE_S) as store:
+        for files, reason in (
+            ({}, "lacks sha256:"),
+            ({image.digest: manifest}, "lacks sha256:"),
+            ({image.digest: replace(manifest, size=5 << 20)}, "larger than 4 MiB"),
+        ):
+            with pytest.raises(IntegrityError, match=reason):
+                push_image(store, root, files, "v1")
+        assert registry.manifests == {}
+
+
 @pytest.mark.slow
 def test_the_installation_fills_a_registry(folder: Path, tmp_path: Path, plain: Registry) -> None:  # noqa: F811 - a fixture
     if shutil.which("skopeo") is None:
@@ -483,6 +540,12 @@ def test_the_installation_fills_a_registry(folder: Path, tmp_path: Path, plain: 
     assert (again.status, again.out.count(NAMES[4]), again.out.count("cert-manager-webhook")) == (4, 1, 0)
     other = run("images/copy.sh", f"{plain.host}/other", "--dest-tls-verify=false")
     assert other.returncode == 0 and f"pull images from {mirror}, and not from {plain.host}/other" in other.stderr
+    pushed = plain.eidos("mirror", str(path), "--push", f"{plain.host}/{tmp_path.name.lower()}/pushed")
+    assert pushed.status == 0, pushed.err
+    for line in pushed.out.splitlines():
+        target, digest = line.split()
+        inspected = ["skopeo", "inspect", "--raw", "--tls-verify=false", f"docker://{target}"]
+        assert f"sha256:{hex_digest(subprocess.run(inspected, capture_output=True, check=True).stdout)}" == digest
     assert run("images/copy.sh").returncode == 2 and run("images/load.sh", "--help").stdout.startswith("usage: ")
     shutil.rmtree(path / "images")
     assert "this bundle carries no images for --registry" in run("install.sh", "--registry", mirror).stderr

@@ -223,7 +223,8 @@ class _Handler(BaseHTTPRequestHandler):
             data = self._body()
             tree = json.loads(data)
             parts = [*tree.get("layers", ()), *([tree["config"]] if "config" in tree else [])]
-            if any((repository, part["digest"]) not in registry.blobs for part in parts):
+            children = [(repository, each["digest"]) for each in tree.get("manifests", ())]
+            if any((repository, part["digest"]) not in registry.blobs for part in parts) or not registry.manifests.keys() >= set(children):
                 self._error(400, "MANIFEST_BLOB_UNKNOWN")
                 return
             digest = registry.put_manifest(repository, target, data, self.headers["Content-Type"])

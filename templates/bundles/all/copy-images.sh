@@ -18,7 +18,7 @@ mirror=@{images.registry}
 here=$(cd "$(dirname "$0")" && pwd)
 command -v skopeo >/dev/null || {
   echo 'error: skopeo not found in PATH' >&2
-  echo 'hint: install skopeo, or add its folder to PATH' >&2
+  echo "hint: install skopeo, or run 'eidos mirror ${here%/images} --push $registry', which needs no other program" >&2
   exit 1
 }
 work=$(mktemp -d) || exit 1
