@@ -288,7 +288,7 @@ def test_a_prefix_that_not_every_program_reads_is_reported() -> None:
     assert problems == ["other: ../../bundle/a: the path leads out of the bundle", "missing: a"]
 
 
-def test_a_folder_that_everybody_may_write_to_is_a_problem_in_an_archive_too() -> None:
+def test_a_world_writable_folder_is_a_problem_in_an_archive_too() -> None:
     folder = tarfile.TarInfo("bundle/gpu-operator/")
     folder.type, folder.mode = tarfile.DIRTYPE, 0o777
     listing = format_checksums({"gpu-operator/a": b"x"})
