@@ -49,7 +49,7 @@ class KubeClient(RequestSender):
         """An object, or any other JSON object that the server has at ``path``; KubeError for one that lacks the name in its path."""
         tree, request = self.send_object("GET", path, query), responses.request_info("GET", path)
         if request.name and not responses.has_name(tree):
-            raise KubeError(f"{self.cluster.server}: to {request}: the response is not such an object", responses.SERVER_HINT)
+            raise KubeError(f"{self.cluster.server}: to {request}: the response is not a Kubernetes object", responses.SERVER_HINT)
         return tree
 
     def list_pages(

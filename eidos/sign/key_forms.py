@@ -80,6 +80,11 @@ def read_public_key(name: str) -> Key:
     label = _pem_label(data)
     if label in _PRIVATE_LABELS:
         raise InvalidInput(f"--key: {name} is a private key; verification needs the public key")
+    if not label and data[:1] < b"\x80":
+        data = b"\n".join(line for line in data.splitlines() if line.strip() and not line.startswith(b"#"))
+    count = len(data.splitlines()) if _is_ssh_public(data) else data.count(b"-----BEGIN PUBLIC KEY-----")
+    if count > 1:
+        raise InvalidInput(f"--key: {name} has {count} keys; expected one", "name each with --key, or several in --allowed-signers")
     kind = SSH if _is_ssh_public(data) else _PUBLIC_LABELS.get(label, "")
     if not kind and data[:1] in (b"\x98", b"\x99", b"\xc6"):  # RFC 9580, section 4.2: the packet of a public key
         kind = GPG
@@ -113,7 +118,7 @@ def _pem_label(data: bytes) -> str:
 
 def _read_file(path: str) -> bytes:
     hint = "pass the path of a key, or the 40 digits of an OpenPGP fingerprint"
-    data = read_named_file(path, MAX_KEY_BYTES, f"--key: {path}", hint)
+    data = read_named_file(path, MAX_KEY_BYTES, f"--key: {path}", hint).removeprefix(b"\xef\xbb\xbf")
     if len(data) > MAX_KEY_BYTES:
         raise InvalidInput(f"--key: {path} is larger than {MAX_KEY_BYTES >> 10} KiB: not a key")
     return data

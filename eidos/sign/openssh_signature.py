@@ -21,6 +21,10 @@ NAMESPACE = "eidos"
 _BEGIN, _END = b"-----BEGIN SSH SIGNATURE-----", b"-----END SSH SIGNATURE-----"
 
 
+#: What ssh-keygen prints of an entry of the allowed signers (valid-before, valid-after) → what that means.
+_OUT_OF_DATE = {b"key has expired": "has expired", b"key is not yet valid": "is not valid yet"}
+
+
 def sign_with_ssh(key_path: str, data: bytes, deadline: float) -> tuple[bytes, str]:
     """The signature of ``data``, and the SHA-256 of the public key in hexadecimal; ``key_path`` may be a public key that ssh-agent has.
 
@@ -90,6 +94,8 @@ def verify_with_signers(signers: bytes, identity: str, data: bytes, signature: b
         command = ("ssh-keygen", "-Y", "verify", "-n", NAMESPACE, "-I", identity, "-f", f"{folder}/signers", "-s", f"{folder}/signature")
         result = run_tool(command, deadline, data)
     _require_user(result)
+    if result.status and b"not permitted for use in signature namespace" in result.errors:
+        raise IntegrityError(f"the allowed signers do not permit the key in the namespace {NAMESPACE!r}")
     if result.status:
         raise IntegrityError(f"ssh-keygen: {failure_reason(result).replace(f'{folder}/', '')}")
 
@@ -100,12 +106,12 @@ def _require_user(result: ProgramResult) -> None:
         raise Unavailable(f"ssh-keygen does not run: {failure_reason(result)}", "run as a user of /etc/passwd, or use a key of openssl")
 
 
-def find_identities(signers: bytes, signature: bytes, deadline: float) -> tuple[str, ...]:
-    """To whom the key of a signature belongs by the allowed signers; nobody when it is not among them."""
+def find_identities(signers: bytes, signature: bytes, deadline: float) -> tuple[tuple[str, ...], str]:
+    """To whom the key of a signature belongs by the allowed signers; when it is nobody, why an entry does not count, or ""."""
     with private_folder({"signers": signers, "signature": signature}) as folder:
         command = ("ssh-keygen", "-Y", "find-principals", "-f", f"{folder}/signers", "-s", f"{folder}/signature")
         result = run_tool(command, deadline)
     _require_user(result)
     if result.status:
-        return ()
-    return tuple(dict.fromkeys(line.strip() for line in result.output.decode("utf-8", "replace").splitlines() if line.strip()))
+        return (), next((reason for text, reason in _OUT_OF_DATE.items() if text in result.errors), "")
+    return tuple(dict.fromkeys(line.strip() for line in result.output.decode("utf-8", "replace").splitlines() if line.strip())), ""

@@ -42,7 +42,7 @@ def sign_with_openssl(key_path: str, data: bytes, deadline: float, passphrase_fi
     """
     passphrase = ("-passin", f"file:{passphrase_file}" if passphrase_file else "pass:")
     spki = run_signer(("openssl", "pkey", "-in", key_path, *passphrase, "-pubout", "-outform", "DER"), deadline)
-    algorithm = _algorithm(spki)
+    algorithm = _algorithm(spki, f"--key: {key_path}: ")
     if weakness := weakness_of_pem_key(spki, algorithm):
         raise InvalidInput(f"--key: {key_path}: {weakness}", _NEW_KEY)
     with private_folder({"data": data}) as folder:
@@ -113,11 +113,11 @@ def verify_with_openssl(key: bytes, data: bytes, signature: MessageSignature, de
         raise IntegrityError(f"openssl: {failure_reason(result) if result.errors else 'the signature does not match'}")
 
 
-def _algorithm(spki: bytes) -> str:
+def _algorithm(spki: bytes, prefix: str = "") -> str:
     for name, identifier in ALGORITHMS.items():
         if identifier in spki[:24]:
             return name
-    raise InvalidInput("the key is neither EC, RSA nor Ed25519", _NEW_KEY)
+    raise InvalidInput(f"{prefix}the key is neither EC, RSA nor Ed25519", _NEW_KEY)
 
 
 class MessageSignature(Record):

@@ -61,6 +61,7 @@ def run_signer(arguments: tuple[str, ...], deadline: float, stdin: bytes = b"", 
     if result.status:
         reason = failure_reason(result)
         hint = UNLOCK_HINTS.get(arguments[0]) if _asks_for_passphrase(result.errors) else None
+        hint = "run 'chmod 600 KEY'" if b"are too open" in result.errors else hint
         raise Unavailable(f"{arguments[0]} cannot sign: {reason}", hint)
     return result.output
 
@@ -71,7 +72,7 @@ def _asks_for_passphrase(errors: bytes) -> bool:
 
 def failure_reason(result: ProgramResult) -> str:
     """What a program printed on standard error, in one line, without secrets; its exit status when that is nothing."""
-    lines = [line.strip() for line in result.error_text(*PACKAGES).splitlines() if line.strip()]
+    lines = [line.strip("@ \t") for line in result.error_text(*PACKAGES).splitlines() if line.strip("@ \t")]  # ssh-keygen frames with @
     if result.command.arguments[0] == "openssl":  # what follows is where in its source it failed
         lines = lines[:1]
     return printable(" ".join(lines))[:SHOWN_LIMIT] or f"exit status {result.status}"

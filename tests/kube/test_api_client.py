@@ -370,7 +370,7 @@ def test_what_is_no_list(client: KubeClient, server: ApiServer) -> None:
             list(client.list_pages("/api/v1/nodes"))
     for body in (b'{"kind": "List"}', b'{"metadata": {}}'):
         server.fault("", "bad-json", 1, body=body)
-        with pytest.raises(KubeError, match="to get nodes a: the response is not such an object"):
+        with pytest.raises(KubeError, match="to get nodes a: the response is not a Kubernetes object"):
             client.get("/api/v1/nodes/a")
     server.fault("", "bad-json", 1, body=b'{"items": null}')
     assert list(client.list_objects("/api/v1/nodes")) == []

@@ -17,7 +17,7 @@ from eidos.bundle.tar_archive import pack_tar_gz
 from eidos.cli.schema import document_schema
 from eidos.errors import InvalidData, InvalidInput
 from eidos.model.bundle import STATEMENT
-from eidos.sign.key_forms import is_fingerprint, read_private_key, read_public_key
+from eidos.sign.key_forms import KINDS, is_fingerprint, read_private_key, read_public_key
 from eidos.sign.openssh_signature import public_key
 from eidos.sign.openssl_signature import MessageSignature, format_sigstore_bundle, parse_sigstore_bundle
 from eidos.sign.signature_policy import _Provenance, parse_policy
@@ -128,7 +128,33 @@ def test_any_file_is_a_key_or_refused(tmp_path_factory: pytest.TempPathFactory, 
         path.write_bytes(content)
         for read in (read_private_key, read_public_key):
             with contextlib.suppress(InvalidInput):
-                assert read(str(path)).data == content
+                assert read(str(path)).kind in KINDS
+
+
+SSH_LINE = b"ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ me@example.com"
+PEM = b"-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEA\n-----END PUBLIC KEY-----\n"
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (SSH_LINE, SSH_LINE),
+        (b"\xef\xbb\xbf# of the release\r\n\r\n" + SSH_LINE + b"\r\n", SSH_LINE),
+        (PEM.replace(b"\n", b"\r\n"), PEM.replace(b"\n", b"\r\n")),
+        (SSH_LINE + b"\n" + SSH_LINE + b"\n", "has 2 keys; expected one"),
+        (PEM * 3, "has 3 keys; expected one"),
+        (b'command="x" ' + SSH_LINE, "is not a public key"),
+        (b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", "is not a public key"),
+    ],
+)
+def test_forms_of_public_keys(tmp_path: Path, content: bytes, expected: bytes | str) -> None:
+    path = tmp_path / "key.pub"
+    path.write_bytes(content)
+    if isinstance(expected, bytes):
+        assert read_public_key(str(path)).data == expected
+    else:
+        with pytest.raises(InvalidInput, match=expected):
+            read_public_key(str(path))
 
 
 def test_a_short_id_of_a_key_is_no_fingerprint() -> None:

@@ -284,6 +284,9 @@ def test_a_key_that_is_locked_or_none_is_named(archive: Path, tmp_path: Path, ke
     done = signer.sign(archive, KeyPair(keys["EC"].private, ""))
     assert done.status == 1 and "hint: pass the passphrase of the key with --passphrase-file" in done.err
     assert PASSPHRASE not in done.err
+    os.chmod(locked.private, 0o644)
+    done = signer.sign(archive, locked)
+    assert done.status == 1 and "hint: run 'chmod 600 KEY'" in done.err and "@@" not in done.err
     for name, reason in ((keys["EC"].public, "is a public key"), ("/dev/null", "is not a private key"), ("nothing", "no such file")):
         done = signer.eidos("sign", str(archive), "--key", name)
         assert done.status == 2 and reason in done.err, name
@@ -401,9 +404,11 @@ def test_allowed_signers_say_whose_a_key_is(archive: Path, tmp_path: Path, keys:
     assert signer.verify(archive, *words, "--identity", "alice@example.com").status == 0, "a pattern"
     assert signer.verify(archive, *words, "--identity", "bob@example.com").status == 5, "which does not mean him"
     signers.write_text(f'alice@example.com namespaces="git" {own}')
-    assert signer.verify(archive, *words).status == 5, "her key counts for commits only"
+    done = signer.verify(archive, *words)
+    assert done.status == 5 and "do not permit the key in the namespace 'eidos'" in done.out, "her key counts for commits only"
     signers.write_text(f'alice@example.com valid-before="20000101" {own}')
-    assert signer.verify(archive, *words).status == 5
+    done = signer.verify(archive, *words)
+    assert done.status == 5 and f"whose entry in {signers} has expired" in done.out
     assert signer.verify(archive, "--identity", "x").status == 2
     assert signer.verify(archive, "--allowed-signers", str(tmp_path / "none")).status == 2
 
