@@ -183,7 +183,6 @@ class SizedBody:
             self._missing = missing - len(data)
             return None
         self._parts.append(data[:missing])
-        self._missing = 0
         return data[missing:]
 
     def content(self) -> bytes:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from eidos.http_wire.messages import HttpError
 from eidos.http_wire.request_head import CACHED_HEADS, HeadCache, parse_head
-from eidos.http_wire.request_parser import BODY, CHUNK_LIMIT, HEAD, IDLE, MIN_CHUNK_BYTES, ChunkedBody, RequestParser
+from eidos.http_wire.request_parser import BODY, CHUNK_LIMIT, HEAD, IDLE, MIN_CHUNK_BYTES, SIZE_LINE_LIMIT, ChunkedBody, RequestParser
 from tests.server.test_wire import CHUNKED, GET, HOST, LAST, REFUSED, malformed, request
 
 LIMIT = 100_000
@@ -190,6 +190,27 @@ def test_many_chunks_have_to_be_worth_their_parsing() -> None:
     for chunks, size, status in ((CHUNK_LIMIT - 1, 1, 0), (CHUNK_LIMIT, 1, 400), (CHUNK_LIMIT, MIN_CHUNK_BYTES + 1, 0)):
         body = b"%x\r\n%s\r\n" % (size, b"a" * size) * chunks + b"0\r\n\r\n"
         assert parse(request("POST / HTTP/1.1", CHUNKED, body=body), limit=1 << 20)[1] == status
+
+
+@pytest.mark.parametrize(("size", "status"), [(2 * MIN_CHUNK_BYTES, 0), (2 * MIN_CHUNK_BYTES - 1, 400)])
+def test_a_chunk_pays_for_itself_and_for_the_last_one(size: int, status: int) -> None:
+    small = b"%x\r\n%s\r\n" % (MIN_CHUNK_BYTES, b"a" * MIN_CHUNK_BYTES) * CHUNK_LIMIT
+    body = small + b"%x\r\n%s\r\n0\r\n\r\n" % (size, b"a" * size)
+    assert parse(request("POST / HTTP/1.1", CHUNKED, body=body), limit=1 << 20)[1] == status
+
+
+@pytest.mark.parametrize("at", [0, 1, SIZE_LINE_LIMIT, None], ids=["one part", "two parts", "nearly a line", "bytes"])
+def test_a_line_of_a_chunk_is_as_long_as_it_may_be_and_no_longer(at: int | None) -> None:
+    def feed(length: int) -> bytes:
+        data = b"1;" + b"x" * (length - 2) + b"\r\na\r\n0\r\n\r\n"
+        body = ChunkedBody(10)
+        for part in (data[:at], data[at:]) if at is not None else (data[at : at + 1] for at in range(len(data))):
+            body.feed(part)
+        return body.content()
+
+    assert feed(SIZE_LINE_LIMIT - 1) == b"a"
+    with pytest.raises(HttpError, match="the size of a chunk is too long"):
+        feed(SIZE_LINE_LIMIT)
 
 
 def test_a_body_never_holds_more_than_its_limit() -> None:
