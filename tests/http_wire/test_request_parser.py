@@ -158,7 +158,15 @@ def test_a_client_that_waits_for_100_continue_is_known_until_it_sends() -> None:
     head = request("POST /echo HTTP/1.1", "Expect: 100-Continue", "Content-Length: 4")
     steady = request("POST /echo HTTP/1.1", "Content-Length: 4")
     without_body = request("GET / HTTP/1.1", "Expect: 100-continue")
-    for data, awaits in ((head, True), (head + b"W", False), (steady, False), (steady + b"W", False), (without_body, False)):
+    shortest = request("POST /echo HTTP/1.1", "Expect: 100-continue", "Content-Length: 1")
+    for data, awaits in (
+        (head, True),
+        (shortest, True),
+        (head + b"W", False),
+        (steady, False),
+        (steady + b"W", False),
+        (without_body, False),
+    ):
         parser = RequestParser(HeadCache(), LIMIT)
         parser.receive(data)
         parser.next_request()
@@ -278,6 +286,20 @@ def test_a_refused_head_is_explained(lines: bytes, message: str) -> None:
 )
 def test_a_connection_stays_open_as_its_version_and_options_say(version: str, connection: str, stays: bool) -> None:
     assert parse_head(f"GET / HTTP/{version}\r\nHost: a\r\n{connection}\r\n".encode()).keep_alive is stays
+
+
+@pytest.mark.parametrize(
+    ("target", "path", "query"),
+    [
+        ("http://example.com", "/", ""),
+        ("http://example.com?a=/b", "/", "a=/b"),
+        ("http://example.com/a?b=/c?d", "/a", "b=/c?d"),
+        ("http://[2001:db8::1]:80/a", "/a", ""),
+    ],
+)
+def test_the_path_of_an_absolute_target_begins_behind_its_authority(target: str, path: str, query: str) -> None:
+    head = parse_head(f"GET {target} HTTP/1.1\r\nHost: a\r\n\r\n".encode())
+    assert (head.path, head.query) == (path, query)
 
 
 def test_a_malformed_trailer_is_refused() -> None:

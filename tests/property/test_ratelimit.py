@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from eidos.http_wire.messages import format_headers
-from eidos.server.rate_limiter import CLIENT, DEFAULT, LEASE_S, Decision, RateLimiter, RateLimitHeaders, TokenBucket
+from eidos.server.rate_limiter import CLIENT, DEFAULT, LEASE_S, Decision, RateLimiter, RateLimitHeaders, TokenBucket, rejection
 from eidos.server.server_settings import Settings
 
 # Eighths are exact in binary, so the laws can be, too.
@@ -163,6 +163,13 @@ def test_leases_are_paid_for(rate: float, burst: int, own_rate: float, own: int,
         assert workers[0].tokens() == pytest.approx(shared.tokens, abs=1.0)
 
 
+def test_what_a_client_leased_and_did_not_use_is_its_own_again() -> None:
+    limits, plain = RateLimiter(Settings(rate=0.0, client_rate=1.0, client_burst=100), 1), TokenBucket(1.0, 100)
+    for now in (*[100.0] * 10, 100.0 + 2 * LEASE_S):
+        assert limits.take("192.0.2.1", now).remaining == plain.take(now).remaining
+    assert limits.take("192.0.2.2", now).remaining == 99
+
+
 @given(rates, st.integers(1, 300), steps_of_workers)
 def test_no_span_lets_more_through_than_its_limit_whoever_leases(
     rate: float, burst: int, sequence: list[tuple[int, str, int, bool, int]]
@@ -190,6 +197,13 @@ def test_formatted_headers_are_the_headers(unlimited: bool, remaining: int, rese
     headers = RateLimitHeaders(Settings(), lambda: 1e9)
     decision = Decision(True, 0 if unlimited else 20, remaining, reset, 0.0, policy)
     assert headers.lines_of(decision) == format_headers(headers.of(decision))
+
+
+@pytest.mark.parametrize(("policy", "whose"), [(CLIENT, "this client"), (DEFAULT, "all clients together")])
+def test_a_refusal_names_whose_limit_it_is_and_the_seconds_to_wait(policy: str, whose: str) -> None:
+    fault = rejection(Decision(False, 3, 0, 4.0, 1.2, policy))
+    assert (fault.message, fault.hint) == (f"too many requests: {whose} may send at most 3 at once", "try again in 2 s")
+    assert fault.headers == (("Retry-After", "2"),)
 
 
 def two_workers(settings: Settings) -> tuple[RateLimiter, RateLimiter]:
