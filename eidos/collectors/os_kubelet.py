@@ -16,6 +16,7 @@ from __future__ import annotations
 from eidos.collectors._settings import files_below, merge_trees, put_setting, put_settings, put_version, read_tree
 from eidos.collectors._sysfs import Facts
 from eidos.model.measurement import UNREADABLE
+from eidos.redact.harmless_names import is_not_random
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -131,8 +132,9 @@ def reserved_memory(value: Any) -> dict[str, str]:
     amounts: dict[str, str] = {}
     for each in value if isinstance(value, list) else ():
         limits = each.get("limits") if isinstance(each, dict) else None
-        if isinstance(limits, dict):
-            amounts.update((f"{each.get('numaNode', 0)}.{name}", str(amount)) for name, amount in limits.items())
+        node = each.get("numaNode", 0) if isinstance(limits, dict) else None
+        if isinstance(limits, dict) and isinstance(node, int):
+            amounts.update((f"{node}.{name}", str(amount)) for name, amount in limits.items() if is_not_random(name))
     return amounts
 
 

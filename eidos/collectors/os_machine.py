@@ -19,6 +19,7 @@ from __future__ import annotations
 
 from eidos.collectors._sysfs import Facts
 from eidos.model.measurement import ABSENT, REVEALED, SECRET, WITHHELD, Gap, Subtype
+from eidos.redact.secrets_in_text import redact_text
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -122,7 +123,7 @@ def collect(sources: Sources) -> Iterator[Part]:
     yield from facts.gaps
     data: Readings = {}
     for key, text in texts.items():
-        is_shown = key in sources.reveal or not ("=" in text or "://" in text)
+        is_shown = key in sources.reveal or not ("=" in text or "://" in text or redact_text(text, lambda _: True)[1])
         data[key] = text if is_shown else WITHHELD
         if not is_shown:
             yield Gap(SECRET, key, "more than a name")

@@ -17,6 +17,8 @@ from eidos.collectors._sysfs import Facts
 from eidos.errors import EidosError
 from eidos.model.measurement import ABSENT, UNREADABLE
 from eidos.nvidia.driver_files import library_version
+from eidos.redact.harmless_names import is_not_random
+from eidos.redact.secrets_in_text import redact_text
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -219,7 +221,7 @@ def _read_containerd(facts: Facts) -> None:
             trees[file] = tree
             pending += _imports(facts, file, tree)
         elif file not in trees and not facts.exists(file):
-            facts.gap(ABSENT, file, f"imported by {by}: no such file")
+            facts.gap(ABSENT, redact_text(file, is_not_random)[0], f"imported by {by}: no such file")
     facts.put("containerd.config", " ".join(trees))
     top: Tree = {}
     for tree in trees.values():
@@ -250,7 +252,7 @@ def _imported_files(facts: Facts, path: str, pattern: str) -> list[str]:
     if not star:
         return [pattern]
     if "*" in folder or "*" in end or "?" in pattern or "[" in pattern:
-        facts.gap(UNREADABLE, path, f"imports by a pattern that is not followed: {pattern[:80]}")
+        facts.gap(UNREADABLE, path, f"imports by a pattern that is not followed: {redact_text(pattern[:80], is_not_random)[0]}")
         return []
     return [file for file in drop_ins(facts, folder, end) if file.rpartition("/")[2].startswith(begin)]
 

@@ -161,7 +161,8 @@ def parse_yaml(text: str, depth: int, values: int, proceed: Callable[[], object]
     except MarkedYAMLError as cause:
         mark = cause.problem_mark or cause.context_mark
         line, column = (mark.line + 1, mark.column + 1) if mark else (None, None)
-        reason = ", ".join(part for part in (cause.context, cause.problem) if part)
+        problem = (cause.problem or "").partition("tag handle ")  # behind it the tag is shown, which may be a password
+        reason = ", ".join(part for part in (cause.context, "".join(problem[:2]).strip()) if part)
         raise DocumentSyntaxError(f"not YAML: {reason}", _hint(cause.problem or ""), line, column) from None  # it shows the line
     # PyYAML trusts the numbers in escapes ("\UFFFFFFFF") and directives.
     except (ValueError, OverflowError) as cause:
@@ -259,7 +260,7 @@ class _Builder:
             raise _foreign(event, tag)
         value = resolve_scalar(text)
         if not isinstance(value, _SCALAR_TYPES[tag]) or (isinstance(value, bool) and tag != _TAG + "bool"):
-            raise _error(event, f'"{_short(text)}" is not a valid {tag[len(_TAG) :]}')
+            raise _error(event, f"not a valid {tag[len(_TAG) :]}")
         return float(value) if tag == _TAG + "float" and isinstance(value, int) else value
 
     def open(self, event: Any, mapping: bool) -> None:
@@ -289,9 +290,10 @@ class _Builder:
         name: str = event.anchor
         target = self.anchors.get(name)
         if target is None:
-            raise _error(event, f"the alias *{_short(name)} refers to an undefined anchor", "put a value that begins with '*' in quotes")
+            # Its name may be the rest of a password.
+            raise _error(event, "an alias to an undefined anchor", "put a value that begins with '*' in quotes")
         if not target.count:
-            raise _error(event, f"the alias *{_short(name)} refers to itself")
+            raise _error(event, "an alias inside of what it refers to")
         top = self.stack[-1]
         self.check_depth(event, len(self.stack) + target.height)
         self.grow(event, target.count)
@@ -369,7 +371,11 @@ def _short(text: str) -> str:
 
 
 def _foreign(event: Any, tag: str) -> DocumentSyntaxError:
-    return _error(event, f"the tag {_short(tag.replace(_TAG, '!!'))} is not allowed", "remove the tag; documents hold plain values only")
+    if tag.startswith(_TAG):
+        return _error(
+            event, f"the tag {_short(tag.replace(_TAG, '!!'))} is not allowed", "remove the tag; documents hold plain values only"
+        )
+    return _error(event, "a local tag is not allowed", "remove the tag, or put a value that begins with '!' in quotes")
 
 
 def _error(event: Any, reason: str, hint: str | None = None) -> DocumentSyntaxError:

@@ -16,7 +16,7 @@ list has it as a word of command lines (a program, a verb). What follows ``Beare
 from __future__ import annotations
 
 from eidos.model.measurement import WITHHELD
-from eidos.redact.harmless_forms import is_harmless, is_path
+from eidos.redact.harmless_forms import is_harmless, is_number, is_path
 from eidos.redact.harmless_names import MAPS, NameList, is_withheld, show_value
 from eidos.redact.random_words import MAXIMUM_DIGITS, is_wordy
 from eidos.redact.secret_names import has_credential_word
@@ -37,6 +37,12 @@ _SECRET_OPTIONS = {
     "smbclient": ("-U", "-U*"),
     "etcdctl": ("--user",),
     "login": ("-p", "-p*"),  # docker login, helm registry login
+    "zip": ("-P",),
+    "7z": ("-p*",),
+    "crictl": ("--auth", "--creds"),
+    "consul": ("-encrypt",),
+    **dict.fromkeys(("useradd", "usermod", "mongosh", "mongodump", "mongorestore"), ("-p",)),
+    **dict.fromkeys(("snmpget", "snmpwalk", "snmpset", "snmpbulkwalk", "snmptrap"), ("-c", "-A", "-X", "-Z")),
     **dict.fromkeys(("redis-cli", "redis-server"), ("-a",)),
     **dict.fromkeys(("mysql", "mysqladmin", "mysqldump", "mariadb"), ("-p*",)),
 }
@@ -72,6 +78,7 @@ class _ArgumentReader:
         self._depth = depth
         self._option = ""  # the one whose value may follow
         self._is_secret_next = False
+        self._is_after_name = False  # a word that names a secret: set private-key 4711
         self._secret_options: tuple[str, ...] = ()
 
     def add_program(self, word: str) -> None:
@@ -83,6 +90,7 @@ class _ArgumentReader:
 
     def add(self, word: str) -> None:
         option, self._option = self._option, ""
+        is_after_name, self._is_after_name = self._is_after_name, False
         if self._is_secret_next:
             self._is_secret_next = word.lower() in AUTH_SCHEMES
             self._put(*((word, 0) if self._is_secret_next or not word or word == WITHHELD else (WITHHELD, 1)))
@@ -99,6 +107,8 @@ class _ArgumentReader:
             self._put(f"{name}:{WITHHELD}", int(value != WITHHELD))
         elif word.startswith("-"):
             self._add_option(word)
+        elif is_after_name and is_number(word):
+            self._put(WITHHELD, 1)
         else:
             self._add_positional(word)
 
@@ -120,7 +130,7 @@ class _ArgumentReader:
             else:
                 shown, count = show_argument(name, value, self._names, self._depth)
                 self._put(f"{name}={shown}", count)
-        elif word.startswith("--") or len(word) < 2 or self._names.section(word) is not None:
+        elif word.startswith("--") or len(word) < 2 or word in self._secret_options or self._names.section(word) is not None:
             self._put(*((word, 0) if self._is_name(word) else _withhold(word)))
             self._option = word.strip("-") and word
         elif len(word) <= 1 + _SHORT_LETTERS and word[1:].isalpha():
@@ -128,11 +138,13 @@ class _ArgumentReader:
             self._option = word
         else:
             self._put(*((word, 0) if is_harmless(word[2:]) else (word[:2] + WITHHELD, 1)))
+            self._option = word if has_credential_word(word) else ""  # of Go: -token x
 
     def _add_positional(self, word: str) -> None:
         self._secret_options = _SECRET_OPTIONS.get(word.rpartition("/")[2], self._secret_options)
         name, equals, value = word.partition("=")
         if equals and self._is_name(name) and name:
+            self._secret_options = _SECRET_OPTIONS.get(value, self._secret_options)  # ssh -o 'ProxyCommand=sshpass -p x ssh'
             shown, count = show_argument(name, value, self._names, self._depth)
             self._put(f"{name}={shown}", count)
         elif any(c in _BLANKS for c in word) or word[:1] in ("{", "[") or "://" in word:
@@ -142,6 +154,7 @@ class _ArgumentReader:
             is_shown = word in self._names.words or word.lower() in AUTH_SCHEMES or is_label or is_harmless(word)
             self._put(*((word, 0) if is_shown else _withhold(word)))
             self._expect_secret(word)
+            self._is_after_name = not is_shown and has_credential_word(word)
 
     def _expect_secret(self, word: str) -> None:
         self._is_secret_next = word.lower() in AUTH_SCHEMES[:2] or (word.endswith(":") and has_credential_word(word))
@@ -198,13 +211,11 @@ def redact_script(text: str, names: NameList, depth: int = _DEPTH) -> tuple[str,
     def flush() -> None:
         nonlocal total
         words = [word for _, word, _ in pieces]
-        leading = next((at for at, word in enumerate(words) if "=" not in word or word.startswith("-")), len(words))
-        clean, count = redact_command_line(words[:leading], names, has_program=False, depth=depth)
         # Not has_program: whether the first word is a program or the first of a passphrase, only a list can say.
-        more, others = redact_command_line(words[leading:], names, has_program=False, depth=depth)
-        for shown, (at, word, raw) in zip(clean + more, pieces):
+        clean, count = redact_command_line(words, names, has_program=False, depth=depth)
+        for shown, (at, word, raw) in zip(clean, pieces):
             out[at] = raw if shown == word else _quote(shown, raw)
-        total += count + others
+        total += count
         pieces.clear()
 
     try:
@@ -331,10 +342,11 @@ def redact_tree(value: Any, names: NameList, name: str = "", depth: int = _DEPTH
 def _redact_mapping(value: dict[Any, Any], names: NameList, name: str, depth: int) -> tuple[dict[Any, Any], int]:
     clean: dict[Any, Any] = {}
     total = 0
-    is_variable = isinstance(value.get("name"), str) and "value" in value
+    variable = next((each for each in (value.get("name"), value.get("key")) if isinstance(each, str)), None) if "value" in value else None
     for key, each in value.items():
         text = str(key)
-        inner = value["name"] if is_variable and text == "value" else text
+        # A toleration has a key and a value, too.
+        inner = variable if variable and text == "value" and ("name" in value or has_credential_word(variable)) else text
         if names.section(name) == MAPS and not has_credential_word(inner):
             inner = name
         shown, count = redact_tree(each, names, inner, depth - 1)

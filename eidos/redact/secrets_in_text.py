@@ -78,6 +78,9 @@ def redact_text(text: str, allow: Allow | None = None, *, is_prose: bool = False
     if "-----BEGIN" in text and "PRIVATE KEY" in text:
         return WITHHELD, 1
     text, count = redact_urls(text)
+    if "</" in text:
+        text, more = _redact_elements(text)
+        count += more
     scan = _Scanner(allow or is_plain_word, is_prose=is_prose or allow is None)
     at = 0
     while at < len(text):
@@ -147,6 +150,18 @@ def is_plain_word(word: str) -> bool:
     return digits <= 12
 
 
+def _redact_elements(text: str) -> tuple[str, int]:
+    """Redact what stands between ``<password>`` and the next tag."""
+    begin, *rest = text.split("<")
+    out, count = [begin], 0
+    for part in rest:
+        name, closes, inside = part.partition(">")
+        if closes and inside.strip() and inside != WITHHELD and name[:1] != "/" and has_credential_word(name.partition(" ")[0]):
+            part, count = f"{name}>{WITHHELD}", count + 1
+        out.append(part)
+    return "<".join(out), count
+
+
 def _end_of_quote(text: str, begin: int, escaped: bool) -> int:
     """The index of the quote that closes the one at ``begin``, escaped as that one is; the end of the text when nothing closes it."""
     quote = text[begin]
@@ -171,6 +186,8 @@ class _Scanner:
         self._allow = allow
         self._is_prose = is_prose
         self._open_quotes = ["", ""]  # the quote that is open, and the escaped one
+        self._word_before = ""
+        self._list_depth = 0  # brackets that are open, from that of a list of secrets on
 
     def opens_value(self, quote: str, escaped: bool) -> bool:
         """Whether a quote opens the expected value: not when it closes the flag or the label itself (``["--token", "x"]``)."""
@@ -189,6 +206,12 @@ class _Scanner:
                 self.expected += "-quoted" if self.expected == "flag" else ""
             else:
                 self._open_quotes[escaped] = self._open_quotes[escaped] or c
+        elif c in "[(" and (self._list_depth or self.expected == "value" or (c == "[" and self.expected == "label")):
+            self._list_depth += 1
+            self.expected = "label"
+        elif self._list_depth:
+            self._list_depth -= c in "])"
+            self.expected = "label" if self._list_depth else ""
         elif (c in _BREAKS and self.expected != "flag-quoted") or (self.expected == "value" and c in _BLANKS):
             self.expected, self._after_label = "", False
         self.out.append(c)
@@ -202,13 +225,16 @@ class _Scanner:
             return
         self.expected = ""
         self._put(*_withhold(inside))
+        self._expect_in_list()
 
     def add_word(self, word: str) -> None:
         expected, self.expected = self.expected, ""
         label, self._after_label = self._after_label, False
-        if (word in ("=", ":", "=>") and (label or expected)) or (
-            expected in ("label", "flag", "flag-quoted", "scheme") and word.lower() in AUTH_SCHEMES
-        ):
+        before, self._word_before = self._word_before, word
+        if word in ("=", ":", "=>", "->") and (label or expected):
+            self.expected = "label"
+            self._put(word)
+        elif expected in ("label", "flag", "flag-quoted", "scheme") and word.lower() in AUTH_SCHEMES:
             self.expected = "prose" if expected == "scheme" and self._is_prose else "label"
             self._put(word)
         elif (
@@ -222,16 +248,21 @@ class _Scanner:
                 self.expected = "statement"
                 self._put(word)
             elif _is_follower(word):
-                self._start(word)
+                self._start(word, before)
             else:
                 self._put(*_withhold(word))
         elif expected == "option" and not word.startswith("-") and "=" not in word and not word.endswith(":"):
             self._put(*((word, 0) if is_harmless(word) else _withhold(word)))
         else:
-            self._start(word)
+            self._start(word, before)
+        self._expect_in_list()
 
-    def _start(self, word: str) -> None:
-        """Add a word that nothing before it announced."""
+    def _expect_in_list(self) -> None:
+        if self._list_depth:
+            self.expected = "label"
+
+    def _start(self, word: str, before: str) -> None:
+        """Add a word that nothing announced; ``before`` is the one before it."""
         name, equals, value = word.partition("=")
         if equals and name and not has_credential_word(name.partition(":")[0] if ":" in name else ""):
             if value:
@@ -240,7 +271,8 @@ class _Scanner:
                 self.expected = "value" if has_credential_word(name) else ""
                 self._put(*((word, 0) if self._allow(name) else _withhold(word)))
             return
-        is_credential = has_credential_word(word)
+        is_code = word[:4].lower() == "code" and has_credential_word(f"{before}-{word}")  # recovery code
+        is_credential = is_code or (has_credential_word(word) and "</" not in word)
         if word.startswith("-") and is_credential and (self._allow(word) or self._allow(word.lstrip("-"))):
             self.expected = "flag"
         elif word.endswith(":") and is_credential and self._allow(word):
@@ -303,7 +335,15 @@ def _redact_by_form(word: str, allow: Allow) -> tuple[str, int]:
     if user == WITHHELD and name == "iscsi":
         shown, count = _allowed(host, allow)
         return f"{name}:{user}@{shown}", count
-    if at and name and user and "/" not in name + user and not host.startswith(_DIGEST_PREFIXES) and not word.endswith(_UNIT_SUFFIXES):
+    is_jdbc = name == "jdbc" and "://" not in word  # jdbc:oracle:thin:user/password@host
+    if (
+        at
+        and name
+        and user
+        and (is_jdbc or "/" not in name + user)
+        and not host.startswith(_DIGEST_PREFIXES)
+        and not word.endswith(_UNIT_SUFFIXES)
+    ):
         if name.lower() not in _NOT_USERS:
             public = "iscsi:" if name == "iscsi" and ":" in user else ""
             shown, count = _withhold(word[len(public) : -len(host) - 1])

@@ -241,14 +241,14 @@ BAD = [
     ("a:\n  on: 1\n  'on': 2", "line 3, column 3", 'the key "on" is repeated; first used on line 2'),
     ("&k a: 1\n*k : 2", "line 2, column 1", 'the key "a" is repeated'),
     ('{\n "b": [{"x": {},\n\n "x": 3}]}', "line 2, column 8", 'the key "x" is repeated in this object'),
-    ("a: &x [1, *x]", "line 1, column 11", "the alias *x refers to itself"),
-    ("a: &x {<<: *x}", "line 1, column 12", "the alias *x refers to itself"),
-    ("a: *x", "line 1, column 4", "the alias *x refers to an undefined anchor"),
+    ("a: &x [1, *x]", "line 1, column 11", "an alias inside of what it refers to"),
+    ("a: &x {<<: *x}", "line 1, column 12", "an alias inside of what it refers to"),
+    ("a: *x", "line 1, column 4", "an alias to an undefined anchor"),
     ("a: 1\nb: !!python/object/apply:os.system [id]", "line 2, column 4", "the tag !!python/object/apply:os.system is not allowed"),
-    ("!local a", "line 1, column 1", "the tag !local is not allowed"),
+    ("!local a", "line 1, column 1", "a local tag is not allowed"),
     ("a: !!binary aGk=", "line 1, column 4", "the tag !!binary is not allowed"),
     ("!!set {a}", "line 1, column 1", "the tag !!set is not allowed"),
-    ("a: !!int b", "line 1, column 4", '"b" is not a valid int'),
+    ("a: !!int b", "line 1, column 4", "not a valid int"),
     ("a: !!seq {}", "line 1, column 4", "the tag !!seq is not allowed"),
     ("a: 1\n---\nb: 2", "line 2, column 1", "a second document begins here"),
     ("? [a]\n: b", "line 1, column 3", "a key must be a scalar"),
@@ -290,6 +290,34 @@ def test_bad_documents_are_refused_with_line_column_and_reason(data: str | bytes
     assert caught.value.message.startswith(f"bad.yaml, {location}" if location else "bad.yaml: ")
     assert reason in caught.value.message
     assert "\n" not in caught.value.message
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "*§",
+        "!§",
+        "!§!x",
+        "!!int §",
+        "!<§> x",
+        "@§",
+        "`§",
+        "&§ &b c",
+        "|§",
+        '"\\q§"',
+        "'§",
+        "[§",
+        "{a: §, b: §",
+        "b: §",
+        "%§",
+        "\n §: 1\n§",
+    ],
+)
+def test_a_message_does_not_repeat_a_value(value: str) -> None:
+    """It may be a password that begins with a character of YAML's own."""
+    with pytest.raises(InvalidData) as caught:
+        from_text(f"password: {value}\n".replace("§", "swordfish"), "bad.yaml")
+    assert "swordfish" not in f"{caught.value.message} {caught.value.hint}"
 
 
 @pytest.mark.parametrize("text", ['{"a": 1,', '{"a": 1,}', "[1,]", '{"a"}', "{'a': 1}", '["x', "{,}"])

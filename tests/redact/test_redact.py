@@ -299,6 +299,12 @@ def test_tokens_are_known_by_their_form_under_any_name(value: str) -> None:
         (["/srv/x7kQ2mZ9wL4c/run"], [WITHHELD]),
         (["kubelet", "-x7kQ2mZ9wL4c"], ["kubelet", f"-x{WITHHELD}"]),
         (["kubelet", "--x7kQ2mZ9wL4cR=1"], ["kubelet", WITHHELD]),
+        (["consul", "agent", "-encrypt", "4711"], ["consul", "agent", "-encrypt", WITHHELD]),
+        (["vault", "agent", "-token", "4711"], ["vault", "agent", f"-t{WITHHELD}", WITHHELD]),
+        (["wg", "set", "wg0", "private-key", "4711", "51820"], ["wg", "set", WITHHELD, WITHHELD, WITHHELD, "51820"]),
+        (["x", "private-key", "/etc/wg/wg0.key"], ["x", WITHHELD, "/etc/wg/wg0.key"]),
+        (["snmpget", "-v3", "-A", "4711"], ["snmpget", "-v3", "-A", WITHHELD]),
+        (["ssh", "-o", "ProxyCommand=sshpass -p 4711 ssh a"], ["ssh", "-o", f"ProxyCommand={WITHHELD} -p {WITHHELD} ssh {WITHHELD}"]),
         ([], []),
         ([""], [""]),
     ],
@@ -348,6 +354,7 @@ def test_fields_lists_and_variables_of_a_tree() -> None:
         "imagePullSecrets": ["ngc-secret"],
         "args": ["-u", "bob:x", "--log-level=info"],
         "env": [{"name": "LEVEL", "value": "x"}, {"name": "GFD_SLEEP_INTERVAL", "value": "60s"}, {"name": "API_KEY", "value": "1"}],
+        "headers": [{"key": "x-token", "value": "1"}, {"key": "nvidia.com/gpu", "value": "true", "effect": "NoSchedule"}],
         "labels": {"app": "gpu-operator", "token": "x"},
         "annotations": {"note": "x"},
         "tolerations": [{"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"}],
@@ -360,12 +367,13 @@ def test_fields_lists_and_variables_of_a_tree() -> None:
         **tree,
         "args": ["-u", WITHHELD, "--log-level=info"],
         "env": [{"name": "LEVEL", "value": WITHHELD}, tree["env"][1], {"name": "API_KEY", "value": WITHHELD}],  # type: ignore[index]  # the tree above
+        "headers": [{"key": "x-token", "value": WITHHELD}, tree["headers"][1]],  # type: ignore[index]  # the tree above
         "labels": {"app": "gpu-operator", "token": WITHHELD},
         "annotations": {"note": WITHHELD},
         "config": json.dumps({"resourceList": [{"resourceName": "hostdev", "password": WITHHELD}]}, separators=(",", ":")),
         "pin": WITHHELD,
     }
-    assert count == 7
+    assert count == 8
 
 
 @pytest.mark.parametrize(
@@ -422,6 +430,17 @@ def test_fields_lists_and_variables_of_a_tree() -> None:
         ("login -p 8080", "login -p 8080"),
         ("/usr/bin/aws: No such file or directory", "/usr/bin/aws: No such file or directory"),
         ('{"access_token": "x", "expires_in": 3600}', f'{{"access_token": "{WITHHELD}", "expires_in": 3600}}'),
+        ("token -> swordfish", f"token -> {WITHHELD}"),
+        ("verification code: swordfish, exit code 12", f"verification code: {WITHHELD}, exit code 12"),
+        ("<password>sword fish</password> <port>80</port>", f"<password>{WITHHELD}</password> <port>80</port>"),
+        (
+            '{"passwords": ["swordfish", ["other"], "third"], "port": 80}',
+            f'{{"passwords": ["{WITHHELD}", ["{WITHHELD}"], "{WITHHELD}"], "port": 80}}',
+        ),
+        ("passwords=[swordfish other] port=(http)", f"passwords=[{WITHHELD} {WITHHELD}] port=(http)"),
+        ("password=(swordfish) failed", f"password=({WITHHELD}) failed"),
+        ("jdbc:oracle:thin:bob/swordfish@db:1521/x", f"{WITHHELD}@db:1521/x"),
+        ("pull library/ubuntu:22.04@latest", "pull library/ubuntu:22.04@latest"),
         ("-----BEGIN RSA PRIVATE KEY----- MII", WITHHELD),
     ],
 )
