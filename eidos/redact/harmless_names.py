@@ -141,7 +141,7 @@ def show_value(name: str, value: str, names: NameList, depth: int = _ASSIGNMENT_
     if section is not None and section != NAMES and not is_credential:
         allow = is_identifier if section == IDENTIFIERS else is_not_random if names.is_exact(name) else _is_made_of_words
         return redact_text(value, allow)
-    shown, count = redact_url(value) if not is_credential and "://" in value else (WITHHELD, 1)
+    shown, count = redact_url(value)
     if shown != WITHHELD:
         return shown, count
     if depth and "=" in value and not is_credential:

@@ -184,10 +184,9 @@ def _has_form_of_id(part: str) -> bool:
     letters = "".join(c for c in part if not c.isdigit())
     if len(part) - len(letters) <= 1 and letters.isalpha() and not is_random_word(letters):  # RMForceP2PType
         return True
-    is_base32 = groups[0].isascii() and groups[0].isalnum() and groups[0] == groups[0].lower()
-    if is_base32 and len(groups) == 1:
-        return len(part) == _OCID_DIGITS
-    return is_base32 and len(groups[0]) == _NIX_DIGITS and not has_random_part(part[_NIX_DIGITS + 1 :])
+    digest, dash, rest = part.partition("-")
+    is_base32 = digest.isascii() and digest.isalnum() and digest == digest.lower()
+    return is_base32 and (len(digest) == _NIX_DIGITS and not has_random_part(rest) if dash else len(digest) == _OCID_DIGITS)
 
 
 def _is_hex(text: str) -> bool:

@@ -10,7 +10,7 @@ import pytest
 from eidos.collectors import harmless_names
 from eidos.model.measurement import WITHHELD
 from eidos.redact.command_lines import redact_command_line, redact_script, redact_tree, show_argument
-from eidos.redact.harmless_forms import is_harmless, quote_value
+from eidos.redact.harmless_forms import is_harmless, is_version, quote_value
 from eidos.redact.harmless_names import NameList, show_value
 from eidos.redact.random_words import has_random_part, is_wordy
 from eidos.redact.secret_names import has_credential_word, looks_like_token
@@ -56,6 +56,7 @@ FORMS = (
     *("/sys/bus/pci/devices/0000:3b:00.0", "/nix/store/0c5c8vgkkhg5yg6hw1p9zi8m4yrd8x0w-containerd-2.1.4/bin/containerd", "file:///etc/x"),
     *("192.0.2.1", "192.0.2.0/24", "2001:db8::1", "[::1]:8080", ":9400", "localhost:8080", "registry.example.com", "10.0.0.1:6443"),
     *("https://example.com/a/b.cfg", "unix:///run/containerd/containerd.sock", "fd://", "tcp://127.0.0.1:5000", "http://maas:5248/x"),
+    "192.0.2.1,192.0.2.2,192.0.2.3",
     *("registry.k8s.io/pause:3.9", "nvcr.io/nvidia/cuda:12.4.1-base-ubuntu22.04", "nvcr.io/nvidia/k8s/dcgm-exporter@sha256:" + "0f" * 32),
     *("$TOKEN", "${TOKEN}", "$(cat /run/token)", "%i", "compute,utility", "[PAD]", "<pad>", "00000000-00000000-00000000-00000000"),
 )
@@ -191,6 +192,9 @@ def test_a_key_of_the_kernel_that_is_not_set_is_none() -> None:
         (UNIT, "--user", "nvidia-persistenced", "nvidia-persistenced"),
         (UNIT, "--user", "root:x", WITHHELD),
         (UNIT, "SETTINGS", "A=1,B=x,C=/etc", f"A=1,B={WITHHELD},C=/etc"),
+        (UNIT, "--tls-private-key-file", "https://bob:x@example.com/tls.key", f"https://{WITHHELD}@example.com/tls.key"),
+        (UNIT, "SETTINGS", "a=" * 8 + "80", "a=" * 8 + "80"),
+        (UNIT, "SETTINGS", "a=" * 9 + "80", "a=" * 8 + WITHHELD),
     ],
 )
 def test_values_of_names(names: NameList, name: str, value: str, clean: str) -> None:
@@ -380,6 +384,7 @@ def test_fields_lists_and_variables_of_a_tree() -> None:
     ("line", "clean"),
     [
         ("level=info msg=started token=x port=80", f"level=info msg=started token={WITHHELD} port=80"),
+        ("arg=env=TOKEN=x arg=Zq7kD02mWx91LpTe=b", f"arg=env=TOKEN={WITHHELD} arg={WITHHELD}"),
         ('level=info token="x y" port=80', f'level=info token="{WITHHELD}" port=80'),
         ("password = x", f"password = {WITHHELD}"),
         ("Password: x", f"Password: {WITHHELD}"),
@@ -455,8 +460,14 @@ def test_a_word_of_up_to_24_characters_is_shown_in_a_message(word: str, is_shown
     assert (word in quote_value(word)) == is_shown
 
 
+def test_a_version_has_at_most_24_digits() -> None:
+    assert is_version("1.2.3.20251130123456.12345.12")
+    assert not is_version("1.2.3.20251130123456.12345.123")
+
+
 @pytest.mark.parametrize(
-    "word", ["Zq7kD02mWx91LpTe", "9f86d081884c7d65", "c29tZS1zZWNyZXQ5eA", "ab6ab95d-1a2b-3c4d-5e6f-0123456789ab", "1234567890123"]
+    "word",
+    ["Zq7kD02mWx91LpTe", "9f86d081884c7d65", "c29tZS1zZWNyZXQ5eA", "ab6ab95d-1a2b-3c4d-5e6f-0123456789ab", "1234567890123", "abc12def34gh"],
 )
 def test_random_words_are_known(word: str) -> None:
     assert has_random_part(word)
@@ -472,6 +483,7 @@ def test_random_words_are_known(word: str) -> None:
         "nvidia-h100-mig-1g.10gb",
         "p5.48xlarge",
         "PreserveVideoMemoryAllocations",
+        "SmiGpuNic",
     ],
 )
 def test_names_of_things_are_not_random(word: str) -> None:
