@@ -115,7 +115,20 @@ class _Events(Reader, Scanner, Parser):
             self.forward(blanks)
             return [text] if text else []
         self.forward(blanks)
-        return super().scan_plain_spaces(indent, start_mark)
+        breaks: list[str] = []
+        while self.peek() != "\0":
+            if self.peek() == " " or (self.peek() == "\t" and (self.column >= indent or self.flow_level)):
+                self.forward()
+            elif self.peek() in _BREAKS:
+                breaks.append(self.scan_line_break())
+                self.allow_simple_key = True
+                if self.prefix(3) in ("---", "...") and self.peek(3) in " \t" + _BREAKS:
+                    return None
+            else:
+                break
+        if breaks and breaks[0] != "\n":  # a separator of lines or paragraphs
+            return breaks
+        return breaks[1:] or [" "] * len(breaks)
 
 
 class _Open:
@@ -219,8 +232,8 @@ class _Builder:
             elif kind is AliasEvent:
                 self.alias(event)
             elif kind is DocumentStartEvent:
-                documents += 1
-                if documents > 1 and not _skip_empty_document(events):
+                documents += not _skip_empty_document(events)
+                if documents > 1:
                     raise _error(event, "a second document begins here; expected one", "split the file at the --- line")
             elif kind is DocumentEndEvent:
                 self.anchors.clear()
@@ -344,7 +357,7 @@ class _Builder:
 
 
 def _skip_empty_document(events: Any) -> bool:
-    """Whether the document that began holds nothing at all, as after a last ``---``; its one event is taken."""
+    """Whether the document that began holds nothing at all, as before a first ``---`` or after the last; its one event is taken."""
     event = events.peek_event()
     is_empty = type(event) is ScalarEvent and not event.value and event.style is None and event.anchor is None and event.tag is None
     if is_empty:
