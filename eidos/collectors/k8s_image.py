@@ -17,7 +17,7 @@ the complete reference → digest as the container runtime resolved it, several 
 from __future__ import annotations
 
 from eidos.collectors._cluster_source import collect_from_cluster, for_each_object
-from eidos.model.measurement import Subtype
+from eidos.model.measurement import SECRET, Gap, Subtype
 from eidos.model.snapshot import natural_key
 
 TYPE_CHECKING = False
@@ -55,6 +55,17 @@ def parse_image_reference(image: str) -> tuple[str, str, str]:
     return folder + slash + last, tag, digest
 
 
+def drop_login(image: str) -> str:
+    """``image`` without scheme, login and query, which no reference has; a pod can name what is none, and never starts.
+
+    >>> [drop_login(name) for name in ("bob:x@example.com:5000/a:1", "https://example.com/a@sha256:8873?key=x", "a@sha256:8873")]
+    ['example.com:5000/a:1', 'example.com/a@sha256:8873', 'a@sha256:8873']
+    """
+    scheme, separator, rest = image.partition("://")
+    name, at, digest = (rest if separator else scheme).partition("?")[0].partition("@sha")
+    return name.rpartition("@")[2] + at + digest
+
+
 def qualify_repository(repository: str, resolved: str = "") -> str:
     """``repository`` with a registry: its own, else that of ``resolved`` (the runtime's name for it), else the default one.
 
@@ -75,6 +86,8 @@ class Images:
     """The images of the pods that were added; its size grows with the images, not with the pods."""
 
     def __init__(self) -> None:
+        #: Images whose names had a login in them.
+        self.with_login: set[str] = set()
         self._tags: dict[str, set[str]] = {}
         self._digests: dict[str, set[str]] = {}
 
@@ -92,6 +105,10 @@ class Images:
                     self._add(image, image_ids.get(container.get("name"), ""))
 
     def _add(self, image: str, image_id: str) -> None:
+        clean = drop_login(image)
+        if clean != image:
+            self.with_login.add(clean)
+            image = clean
         repository, tag, digest = parse_image_reference(image)
         # Docker reports docker-pullable://name@digest; a digest without a name is the image configuration's, which no registry knows.
         resolved, at, image_digest = image_id.rpartition("://")[2].rpartition("@")
@@ -129,3 +146,5 @@ def _read(client: KubeClient) -> Iterator[Part]:
     images = Images()
     for_each_object(client, "/api/v1/pods", images.add)
     yield Subtype("image", *images.readings())
+    for image in sorted(images.with_login):
+        yield Gap(SECRET, image, "not a reference: a URL, or a name with a login")

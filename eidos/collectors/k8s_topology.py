@@ -18,9 +18,11 @@ every node only counts its values.
 from __future__ import annotations
 
 from eidos.collectors._cluster_source import collect_from_cluster, for_each_object
-from eidos.model.measurement import Subtype
+from eidos.model.measurement import SECRET, WITHHELD, Gap, Subtype
 from eidos.model.snapshot import natural_key
 from eidos.model.volatile import VOLATILE_LABELS
+from eidos.redact.harmless_forms import is_harmless
+from eidos.redact.secret_names import has_credential_word
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -42,6 +44,8 @@ class Topology:
     """The nodes that were added."""
 
     def __init__(self) -> None:
+        #: Labels whose name is that of a credential and whose value may be one.
+        self.withheld: set[str] = set()
         self._names: list[str] = []
         self._labels: dict[str, dict[str, list[int]]] = {}
         self._taints: dict[str, dict[str, list[int]]] = {}
@@ -51,6 +55,9 @@ class Topology:
         number = len(self._names)
         self._names.append(node["metadata"]["name"])
         for label, value in (node["metadata"].get("labels") or {}).items():
+            if has_credential_word(label) and not is_harmless(value):
+                self.withheld.add(label)
+                value = WITHHELD
             if label not in VOLATILE_LABELS:
                 self._labels.setdefault(label, {}).setdefault(value, []).append(number)
         for taint in (node.get("spec") or {}).get("taints") or ():
@@ -103,3 +110,5 @@ def _read(client: KubeClient) -> Iterator[Part]:
     topology = Topology()
     for_each_object(client, "/api/v1/nodes", topology.add)
     yield Subtype("topology", topology.readings())
+    for label in sorted(topology.withheld):
+        yield Gap(SECRET, f"label.{label}", "named like a credential")

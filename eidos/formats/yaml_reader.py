@@ -120,7 +120,7 @@ class _Events(Reader, Scanner, Parser):
             if self.peek() == " " or (self.peek() == "\t" and (self.column >= indent or self.flow_level)):
                 self.forward()
             elif self.peek() in _BREAKS:
-                breaks.append(self.scan_line_break())
+                breaks.append(self.scan_line_break())  # type: ignore[no-untyped-call]  # PyYAML's stubs leave it out
                 self.allow_simple_key = True
                 if self.prefix(3) in ("---", "...") and self.peek(3) in " \t" + _BREAKS:
                     return None

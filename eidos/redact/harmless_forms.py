@@ -149,7 +149,7 @@ def is_number(text: str) -> bool:
             unit += c
         else:
             return False
-    return 0 < digits <= MAXIMUM_DIGITS and (run > 0) and (not unit or unit.lower() in _UNITS)
+    return run > 0 and digits <= MAXIMUM_DIGITS and (not unit or unit.lower() in _UNITS)
 
 
 def is_version(text: str) -> bool:

@@ -132,7 +132,7 @@ def has_random_part(text: str) -> bool:
     [False, False, True, True]
     """
     if text.isalpha() and text.islower():
-        return len(text) > 8 and is_random_word(text)
+        return is_random_word(text)
     return any(_is_random(part) for part in split_at(text, "/,;:=@ \t\n.()[]{}|&<>\"'$"))
 
 

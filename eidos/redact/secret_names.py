@@ -6,7 +6,7 @@ Knows spellings of names and prefixes of tokens; must not know which names are h
 
 from __future__ import annotations
 
-from eidos.redact.random_words import word_set
+from eidos.redact.random_words import cached, word_set
 
 #: A name is a credential's when it has one of these anywhere in one of its words …
 _STEMS = ("password", "passwd", "passphrase", "passcode", "passwort", "secret", "token", "credential", "apikey", "cookie", "mnemonic")
@@ -38,7 +38,6 @@ SHORTEST_TOKEN = min(_TOKEN_PREFIXES.values())
 
 # Names are few and come again: the same variables in every unit, the same flags in every command line.
 _answers: dict[str, bool] = {}
-_CACHE_LIMIT, _CACHED_NAME = 4096, 64
 
 
 def has_credential_word(name: str) -> bool:
@@ -47,14 +46,7 @@ def has_credential_word(name: str) -> bool:
     >>> [has_credential_word(name) for name in ("--token-ttl", "AWS_SECRET_ACCESS_KEY", "bmcpass", "ipmi_pwd", "KeyringMode", "bypass")]
     [True, True, True, True, False, False]
     """
-    if len(name) > _CACHED_NAME:
-        return _has_credential_word(name)
-    answer = _answers.get(name)
-    if answer is None:
-        if len(_answers) >= _CACHE_LIMIT:
-            _answers.clear()
-        answer = _answers[name] = _has_credential_word(name)
-    return answer
+    return cached(_answers, _has_credential_word, name)
 
 
 def _has_credential_word(name: str) -> bool:

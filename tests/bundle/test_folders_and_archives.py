@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 import io
 import os
 import shlex
@@ -224,6 +225,14 @@ def fifo(folder: Path) -> None:
 def test_every_change_is_reported(folder: Path, change: Callable[[Path], object], expected: list[str]) -> None:
     change(folder)
     assert [str(fault) for fault in verify_bundle(str(folder))] == expected
+
+
+def test_files_of_one_content_are_renamed_in_their_order(tmp_path: Path) -> None:
+    digest = hashlib.sha256(b"x").hexdigest()
+    (tmp_path / "checksums.txt").write_text(f"{digest}  a\n{digest}  b\n")
+    for name in "yz":
+        (tmp_path / name).write_text("x")
+    assert [str(problem) for problem in verify_bundle(str(tmp_path))] == ["renamed: y: previously a", "renamed: z: previously b"]
 
 
 @pytest.mark.parametrize(

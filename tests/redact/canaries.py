@@ -1,7 +1,8 @@
 """Secrets where people put them: two hundred styles, each with four secrets.
 
 ``§`` stands for the secret. The kind says which door the text goes through: a boot line, a variable of a unit, an argument of a unit's
-command line (as words, separated by " | "), a field of a policy (as JSON), or what a program printed.
+command line (as words, separated by " | "), a field of a policy (as JSON), the image of a container, the label of a node, or what a program
+printed.
 """
 
 from __future__ import annotations
@@ -179,6 +180,13 @@ STYLES: dict[str, tuple[str, ...]] = {
         '{"rdmaSharedDevicePlugin": {"config": "{\\"configList\\":[{\\"resourceName\\":\\"x\\",\\"secret\\":\\"§\\"}]}"}}',
         '{"proxy": {"httpsProxy": "http://bob:§@p.example.com"}}',
     ),
+    "image": (
+        "bob:§@registry.example.com/a/b:1",
+        "https://bob:§@registry.example.com/a/b:1",
+        "https://registry.example.com:5000/a/b?token=§",
+        "bob:§@registry.example.com/a/b@sha256:39ba28c2",
+    ),
+    "label": ("example.com/token=§", "api-key=§", "registryPassword=§"),
     "printed": (
         "An error occurred (ExpiredToken) when calling the AssumeRole operation: token § secret=§ is expired",
         "error: password is §",

@@ -10,7 +10,9 @@ from typing import Any
 import pytest
 
 from eidos.collectors import Sources, _kernel_command_line, harmless_names, load_collector
+from eidos.collectors.k8s_image import Images
 from eidos.collectors.k8s_policy import flatten_spec
+from eidos.collectors.k8s_topology import Topology
 from eidos.collectors.systemd import parse_unit_properties
 from eidos.dbus.signature import Variant
 from eidos.files.host import Host
@@ -45,6 +47,14 @@ def through(kind: str, text: str) -> tuple[Any, int]:
     if kind == "policy":
         data, redacted = flatten_spec(json.loads(text))
         return data, len(redacted)
+    if kind == "image":
+        images = Images()
+        images.add({"spec": {"containers": [{"name": "a", "image": text}]}})
+        return images.readings(), len(images.with_login)
+    if kind == "label":
+        topology = Topology()
+        topology.add({"metadata": {"name": "gpu-1", "labels": dict([text.split("=", 1)])}})
+        return topology.readings(), len(topology.withheld)
     return redact_text(text)
 
 

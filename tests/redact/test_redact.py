@@ -56,7 +56,7 @@ FORMS = (
     *("/sys/bus/pci/devices/0000:3b:00.0", "/nix/store/0c5c8vgkkhg5yg6hw1p9zi8m4yrd8x0w-containerd-2.1.4/bin/containerd", "file:///etc/x"),
     *("192.0.2.1", "192.0.2.0/24", "2001:db8::1", "[::1]:8080", ":9400", "localhost:8080", "registry.example.com", "10.0.0.1:6443"),
     *("https://example.com/a/b.cfg", "unix:///run/containerd/containerd.sock", "fd://", "tcp://127.0.0.1:5000", "http://maas:5248/x"),
-    "192.0.2.1,192.0.2.2,192.0.2.3",
+    *("192.0.2.1,192.0.2.2,192.0.2.3", "2001:db8:0:0:0:0:0:1"),
     *("registry.k8s.io/pause:3.9", "nvcr.io/nvidia/cuda:12.4.1-base-ubuntu22.04", "nvcr.io/nvidia/k8s/dcgm-exporter@sha256:" + "0f" * 32),
     *("$TOKEN", "${TOKEN}", "$(cat /run/token)", "%i", "compute,utility", "[PAD]", "<pad>", "00000000-00000000-00000000-00000000"),
 )
@@ -68,6 +68,8 @@ NO_FORMS = (
         JWT,
         "1234567890123",
         "4929-1234-1234-1234",
+        "4929,1234,1234,1234",
+        "-:5",
         "0x123456789",
         "12x",
         "1.2.3-hunter2",
@@ -303,6 +305,7 @@ def test_tokens_are_known_by_their_form_under_any_name(value: str) -> None:
         (["/srv/x7kQ2mZ9wL4c/run"], [WITHHELD]),
         (["kubelet", "-x7kQ2mZ9wL4c"], ["kubelet", f"-x{WITHHELD}"]),
         (["kubelet", "--x7kQ2mZ9wL4cR=1"], ["kubelet", WITHHELD]),
+        (["x", '"swordfish"'], ["x", WITHHELD]),
         (["consul", "agent", "-encrypt", "4711"], ["consul", "agent", "-encrypt", WITHHELD]),
         (["vault", "agent", "-token", "4711"], ["vault", "agent", f"-t{WITHHELD}", WITHHELD]),
         (["wg", "set", "wg0", "private-key", "4711", "51820"], ["wg", "set", WITHHELD, WITHHELD, WITHHELD, "51820"]),
@@ -467,7 +470,15 @@ def test_a_version_has_at_most_24_digits() -> None:
 
 @pytest.mark.parametrize(
     "word",
-    ["Zq7kD02mWx91LpTe", "9f86d081884c7d65", "c29tZS1zZWNyZXQ5eA", "ab6ab95d-1a2b-3c4d-5e6f-0123456789ab", "1234567890123", "abc12def34gh"],
+    [
+        "Zq7kD02mWx91LpTe",
+        "9f86d081884c7d65",
+        "c29tZS1zZWNyZXQ5eA",
+        "ab6ab95d-1a2b-3c4d-5e6f-0123456789ab",
+        "1234567890123",
+        "abc12def34gh",
+        "abcdef12ghijk3",
+    ],
 )
 def test_random_words_are_known(word: str) -> None:
     assert has_random_part(word)
@@ -484,6 +495,7 @@ def test_random_words_are_known(word: str) -> None:
         "p5.48xlarge",
         "PreserveVideoMemoryAllocations",
         "SmiGpuNic",
+        "ami-0123456789abcdef0",
     ],
 )
 def test_names_of_things_are_not_random(word: str) -> None:
