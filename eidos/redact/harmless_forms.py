@@ -12,7 +12,7 @@ must not know names: :mod:`eidos.redact.harmless_names` decides when a form coun
 from __future__ import annotations
 
 from eidos.model.measurement import WITHHELD
-from eidos.redact.random_words import MAXIMUM_DIGITS, cached, is_wordy, split_at, word_set
+from eidos.redact.random_words import MAXIMUM_DIGITS, cached, is_random_word, is_wordy, split_at, word_set
 
 #: The closed list: switches, levels, formats, drivers and policies that occur as values of settings.
 WORDS = word_set(
@@ -77,6 +77,16 @@ _VERSION_WORDS = word_set(
     " tegra lts final patch"
 )
 
+#: Words with digits that are names of things, not secrets.
+_TECHNICAL_WORDS = word_set(
+    "x509 k8s k3s rke2 ipv4 ipv6 s3 ec2 sha1 sha256 sha512 md5 oauth2 utf8 base64 http2 h2 p12 pkcs12 pkcs8 pkcs1 v1 v2 v3 v1beta1"
+    " v1alpha1 v2beta1 x11 eth0 lo0 tls1 sts2 iam2 i18n l10n 1st 2nd 3rd nfs4 ext4 x86 amd64 arm64 python3 nvidia0 gpu0 mlx5 ib0"
+    " nvme0n1 sda1"
+)
+
+#: What a text has around a word.
+PUNCTUATION = ".:;!…-*<>~+%^=/\\@$_"
+
 #: Characters of a word in a message.
 _LONGEST_WORD = 24
 
@@ -114,6 +124,30 @@ def quote_value(value: str) -> str:
 def is_speaking(value: str) -> bool:
     """Whether ``value`` looks like a word, or has a harmless form."""
     return is_harmless(value) or (is_wordy(value) and len(value) <= _LONGEST_WORD)
+
+
+def is_plain_word(word: str) -> bool:
+    """Whether a word of a text says something and hides nothing: letters, a number, a version, a path, an address.
+
+    >>> [is_plain_word(word) for word in ("aws-iam-authenticator", "us-east-1", "x509:", "4.2.1", "hunter22", "qxzvkwpjtr", "<withheld>")]
+    [True, True, True, True, False, False, True]
+    """
+    if WITHHELD in word:
+        word = word.replace(WITHHELD + "@", "").replace(WITHHELD, "")
+    if is_harmless(word):
+        return True
+    word = word.strip(PUNCTUATION)
+    if is_harmless(word) or word.lower() in _TECHNICAL_WORDS or (word[:3] == "GPU" and is_harmless(word[3:])):
+        return True
+    for c in ":/.-_@=+~*<>%":
+        word = word.replace(c, " ")
+    digits = 0
+    for chunk in word.split():
+        if chunk.isdigit():
+            digits += len(chunk)
+        elif chunk.lower() not in _TECHNICAL_WORDS and not (chunk.isalpha() and len(chunk) <= 40 and not is_random_word(chunk)):
+            return False
+    return digits <= 12
 
 
 def unquote_once(value: str) -> str:

@@ -14,8 +14,8 @@ A redacted part is replaced by :data:`~eidos.model.measurement.WITHHELD`. Redact
 from __future__ import annotations
 
 from eidos.model.measurement import WITHHELD
-from eidos.redact.harmless_forms import WEBHOOK_PREFIXES, is_harmless
-from eidos.redact.random_words import is_random_word, is_wordy, word_set
+from eidos.redact.harmless_forms import PUNCTUATION, WEBHOOK_PREFIXES, is_harmless, is_plain_word
+from eidos.redact.random_words import is_wordy, word_set
 from eidos.redact.secret_names import SHORTEST_TOKEN, has_credential_word, looks_like_token
 
 TYPE_CHECKING = False
@@ -54,19 +54,16 @@ _FOLLOWERS = word_set(
     " plugins helper source cache request requests response responses service server endpoint review reviews rotation refresh"
     " exchange audience issuer ring management manager store storage policy based login prompt stdin and/or usage id ids pair pairs chain"
     " verification validation retrieval lookup negotiation generation creation decryption encryption fingerprint algorithm algorithms"
-    " agent bits data exists exist before after when while because until into"
+    " agent bits data exists exist before after when while because until into credentials manipulation constraints information"
+)
+
+#: What may follow "token:" in a sentence: how the next error begins.
+_ERRORS = _FOLLOWERS - word_set("login admin manager store type name") | word_set(
+    "permission reauthentication refreshing connection context deadline timeout expected unexpected unable could please you dial exec"
+    " executable open read lookup oauth2 http https eof unmarshal decode parse parsing connect fetch get post status server cannot no"
 )
 _ADJECTIVES = ("ed", "ing", "able", "ible", "valid")
 _CONNECTORS = word_set("is was are were be :")
-
-#: Words with digits that are names of things, not secrets.
-_TECHNICAL_WORDS = word_set(
-    "x509 k8s k3s rke2 ipv4 ipv6 s3 ec2 sha1 sha256 sha512 md5 oauth2 utf8 base64 http2 h2 p12 pkcs12 pkcs8 pkcs1 v1 v2 v3 v1beta1"
-    " v1alpha1 v2beta1 x11 eth0 lo0 tls1 sts2 iam2 i18n l10n 1st 2nd 3rd nfs4 ext4 x86 amd64 arm64 python3 nvidia0 gpu0 mlx5 ib0"
-    " nvme0n1 sda1"
-)
-
-_PUNCTUATION = ".:;!…-*<>~+%^=/\\@$_"
 
 
 def redact_text(text: str, allow: Allow | None = None, *, is_prose: bool = False) -> tuple[str, int]:
@@ -124,30 +121,6 @@ def redact_output(output: bytes, *known: str) -> str:
         return is_plain_word(word)
 
     return redact_text(output.decode("utf-8", "replace"), allow, is_prose=True)[0]
-
-
-def is_plain_word(word: str) -> bool:
-    """Whether a word of a text says something and hides nothing: letters, a number, a version, a path, an address.
-
-    >>> [is_plain_word(word) for word in ("aws-iam-authenticator", "us-east-1", "x509:", "4.2.1", "hunter22", "qxzvkwpjtr", "<withheld>")]
-    [True, True, True, True, False, False, True]
-    """
-    if WITHHELD in word:
-        word = word.replace(WITHHELD + "@", "").replace(WITHHELD, "")
-    if is_harmless(word):
-        return True
-    word = word.strip(_PUNCTUATION)
-    if is_harmless(word) or word.lower() in _TECHNICAL_WORDS or (word[:3] == "GPU" and is_harmless(word[3:])):
-        return True
-    for c in ":/.-_@=+~*<>%":
-        word = word.replace(c, " ")
-    digits = 0
-    for chunk in word.split():
-        if chunk.isdigit():
-            digits += len(chunk)
-        elif chunk.lower() not in _TECHNICAL_WORDS and not (chunk.isalpha() and len(chunk) <= 40 and not is_random_word(chunk)):
-            return False
-    return digits <= 12
 
 
 def _redact_elements(text: str) -> tuple[str, int]:
@@ -238,13 +211,13 @@ class _Scanner:
             self.expected = "prose" if expected == "scheme" and self._is_prose else "label"
             self._put(word)
         elif (
-            expected == "label"
+            (expected == "label" and not (self._is_prose and _bare(word) in _ERRORS))
             or (expected[:4] == "flag" and not word.startswith("-"))
             or (expected == "scheme" and len(word) >= 6 and not _is_follower(word))
         ):
             self._put(*_withhold(word))
         elif expected in ("prose", "statement") and "=" not in word and not word.endswith(":"):
-            if word.strip(_PUNCTUATION).lower() in _CONNECTORS:
+            if _bare(word) in _CONNECTORS or not _bare(word):
                 self.expected = "statement"
                 self._put(word)
             elif _is_follower(word):
@@ -252,7 +225,7 @@ class _Scanner:
             else:
                 self._put(*_withhold(word))
         elif expected == "option" and not word.startswith("-") and "=" not in word and not word.endswith(":"):
-            self._put(*((word, 0) if is_harmless(word) else _withhold(word)))
+            self._put(*((word, 0) if is_harmless(word) or _bare(word) in _FOLLOWERS else _withhold(word)))
         else:
             self._start(word, before)
         self._expect_in_list()
@@ -281,7 +254,7 @@ class _Scanner:
             self.expected = "label" if word[0].isupper() else "scheme"
         elif is_credential and ":" not in word and "@" not in word and self._allow(word):
             self._after_label = True
-            self.expected = "prose" if self._is_prose else ""
+            self.expected = "prose" if self._is_prose and word[-1] != "." and _bare(word) != "webhook" else ""
         else:
             if self._is_prose and word.startswith("-") and len(word) > 1:
                 self.expected = "option"
@@ -294,9 +267,12 @@ class _Scanner:
         self.count += count
 
 
+def _bare(word: str) -> str:
+    return word.strip(PUNCTUATION).lower()
+
+
 def _is_follower(word: str) -> bool:
-    bare = word.strip(_PUNCTUATION)
-    return bare.lower() in _FOLLOWERS or bare.endswith(_ADJECTIVES)
+    return _bare(word) in _FOLLOWERS or _bare(word).endswith(_ADJECTIVES)
 
 
 def _withhold(value: str) -> tuple[str, int]:

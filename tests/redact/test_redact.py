@@ -448,6 +448,21 @@ def test_fields_lists_and_variables_of_a_tree() -> None:
         ("passwords=[swordfish other] port=(http)", f"passwords=[{WITHHELD} {WITHHELD}] port=(http)"),
         ("password=(swordfish) failed", f"password=({WITHHELD}) failed"),
         ("jdbc:oracle:thin:bob/swordfish@db:1521/x", f"{WITHHELD}@db:1521/x"),
+        *[
+            (line, line)
+            for line in (
+                'Unable to locate credentials. You can configure credentials by running "aws configure".',
+                "Error loading SSO Token: Token for my-sso does not exist",
+                "failed to get token: expected an empty error but received: AzureCLICredential: context deadline exceeded",
+                "error getting credentials - err: exec: executable file not found in $PATH",
+                "open /home/bob/.kube/cache/oidc-login/token: permission denied",
+                "no basic auth credentials",
+                "gpg: Can't check signature: No public key",
+                'admission webhook "policy.example.com" denied the request',
+                "a terminal is required to read the password; use the -S option",
+                "basic constraints are missing",
+            )
+        ],
         ("pull library/ubuntu:22.04@latest", "pull library/ubuntu:22.04@latest"),
         ("-----BEGIN RSA PRIVATE KEY----- MII", WITHHELD),
     ],
