@@ -1,7 +1,9 @@
-"""eidos: what a GPU node is, what it should be, and how to get there.
+"""What a GPU node is, what it should be, and how to get there.
 
-The public API is what ``__all__`` lists. Times are in seconds (``_s``) or milliseconds, sizes in bytes. A function raises a subclass of
-:class:`EidosError` or nothing. Names, arguments and fields are stable within a major version.
+The public API is what ``__all__`` lists. Times are in seconds (``_s``) or milliseconds, sizes in bytes. With arguments of the types that
+it shows, a function raises a subclass of :class:`EidosError` or nothing. Names, arguments and fields are stable within a major version.
+Warnings go to standard error, as the command line writes them: ``eidos.log.configure("error")`` silences them, and
+``eidos.log.divert(sink)`` calls ``sink(level, message, fields)`` instead.
 
 >>> import eidos
 >>> snapshot = eidos.take_snapshot(eidos.SnapshotOptions(collectors=("os.release", "os.kmod"), timeout_s=30.0))

@@ -10,7 +10,7 @@ import time
 
 from eidos import __version__, collectors, log
 from eidos.collectors import DEFAULT_CLUSTER, DEFAULT_UNITS, ClusterSelection, Sources, is_cluster_wide
-from eidos.errors import EidosError, InvalidInput
+from eidos.errors import EidosError, InvalidInput, NotFound
 from eidos.model.record import Record
 
 TYPE_CHECKING = False
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from eidos.model.chart import Chart
     from eidos.model.check_report import CheckReport
     from eidos.model.diff import Diff
-    from eidos.model.measurement import Measurement
+    from eidos.model.measurement import Measurement, Subtype
     from eidos.model.query import Query
     from eidos.model.recipe import Recipe
     from eidos.model.snapshot import Snapshot
@@ -80,7 +80,7 @@ def take_snapshot(
     of collectors that need not run again. ``meanwhile`` is called once while collectors run; it must not start a thread.
 
     Collectors run in forked children, so call this while no other thread runs (see :mod:`eidos.process.child`). Raises InvalidInput for
-    a timeout that is not positive, and with ``fail_fast`` an EidosError for the first failure.
+    a timeout that is not positive, NotFound for a ``root`` that does not exist, and with ``fail_fast`` an EidosError for the first failure.
 
     >>> snapshot = take_snapshot(SnapshotOptions(collectors=("os.kmod",), timeout_s=30.0))
     >>> [measurement.type for measurement in snapshot.measurements], [outcome.name for outcome in snapshot.collectors]
@@ -88,13 +88,12 @@ def take_snapshot(
     """
     from eidos import collector_runner
     from eidos.files.host import Host
-    from eidos.files.node_name import find_node_name, node_name_from_environment
+    from eidos.files.node_name import find_node_name, node_name_from_environment, node_names
     from eidos.model.measurement import SKIPPED, Outcome
     from eidos.model.snapshot import Snapshot
     from eidos.process.child import Child
 
     options = options or SnapshotOptions()
-    # None in the signature: help() would print every variable.
     environ, load_collector = os.environ if environ is None else environ, load_collector or collectors.load_collector
     if not options.timeout_s > 0:
         raise InvalidInput(f"invalid timeout {options.timeout_s:g} s: must be positive")
@@ -106,20 +105,17 @@ def take_snapshot(
     )
     is_any_node = bool(names) and all(map(is_cluster_wide, names))
     # Another root may be on a file server that is gone, so a child looks there.
-    namers = [] if is_any_node or host.root == "/" else [Child(lambda: [find_node_name(host, environ)])]
+    namers = [] if is_any_node or host.root == "/" else [Child(lambda: node_names(host, environ))]
     try:
         results: dict[str, Result] = {name: (Outcome(name, SKIPPED, 0.0, why), ()) for name, why in options.inapplicable.items()}
         results.update((name, result) for name, result in known.items() if name in names)
         collector_runner.log_outcomes(outcome for outcome, _ in results.values())
         to_run = tuple(name for name in names if name not in results)
         results.update(collector_runner.run_collectors(to_run, sources, load_collector, options.fail_fast, namers, meanwhile=meanwhile))
-        node = (
-            node_name_from_environment(environ)
-            if is_any_node
-            else _receive_name(namers[0], deadline)
-            if namers
-            else find_node_name(host, environ)
-        )
+        if is_any_node:
+            node = node_name_from_environment(environ)
+        else:
+            node = _receive_name(namers[0], host.root, deadline) if namers else find_node_name(host, environ)
     finally:
         for namer in namers:
             namer.close()
@@ -132,22 +128,29 @@ def take_snapshot(
     )
 
 
-def _receive_name(child: Child, deadline: float) -> str:
+def _receive_name(child: Child, root: str, deadline: float) -> str:
     try:
-        return "".join(str(name) for name in child.frames(deadline))
+        names = list(child.frames(deadline))
     except EidosError as fault:
         log.warn(f"unknown node name: {fault.message}")
         return ""
+    if not names:
+        raise NotFound(f"{root}: no such folder", "name the folder where the host's file system is mounted")
+    return str(names[0])
 
 
 def _measurements(names: tuple[str, ...], results: dict[str, Result]) -> tuple[Measurement, ...]:
-    """One measurement for each type that a collector looked at, in the order of TYPES, empty ones included."""
+    """One measurement for each type that a collector looked at, in the order of TYPES, empty ones included, as a document has them."""
     from eidos.model.measurement import TYPES, Measurement
+    from eidos.model.snapshot import natural_key
 
+    by_key: dict[str, list[Subtype]] = {name.partition(".")[0]: [] for name in names}
+    for name in names:
+        by_key[name.partition(".")[0]] += results[name][1]
     return tuple(
-        Measurement(wire, tuple(subtype for name in names if name.partition(".")[0] == key for subtype in results[name][1]))
+        Measurement(wire, tuple(sorted(by_key[key], key=lambda subtype: natural_key(subtype.name))))
         for key, wire in TYPES.items()
-        if any(name.partition(".")[0] == key for name in names)
+        if key in by_key
     )
 
 

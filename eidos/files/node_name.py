@@ -28,6 +28,17 @@ def node_name_from_environment(environ: Mapping[str, str]) -> str:
     return next((environ[variable] for variable in NODE_NAME_VARIABLES if environ.get(variable)), "")
 
 
+def node_names(host: Host, environ: Mapping[str, str]) -> list[str]:
+    """What :func:`find_node_name` returns, in a list; nothing where the host's root does not exist."""
+    try:
+        os.stat(os.path.join(host.root, "."))
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except OSError:  # reading it says why
+        pass
+    return [find_node_name(host, environ)]
+
+
 def find_node_name(host: Host, environ: Mapping[str, str] = os.environ) -> str:
     """The node's name, or "" when it cannot be determined.
 

@@ -79,7 +79,7 @@ class Record:
         if kwargs:
             if not blank.keys() >= kwargs.keys() or (args and not kwargs.keys().isdisjoint(names[:count])):
                 name = next(name for name in kwargs if name not in blank or name in names[:count])
-                raise TypeError(f"{cls.__name__} has no field {name!r}, or has it twice")
+                raise TypeError(f"{cls.__name__} has {'two values for' if name in blank else 'no field'} {name!r}")
             values.update(kwargs)
         if count < required:
             for name in names[count:required]:

@@ -18,7 +18,20 @@ from tests.conftest import ROOT
 PROGRAM = """
 import json, sys
 sys.path.insert(0, sys.argv[1])
-import eidos
+import eidos, eidos.log
+
+lines = []
+eidos.log.divert(lambda level, message, fields: lines.append(f"{level}: {message}"))
+assert not eidos.take_snapshot(eidos.SnapshotOptions(root=sys.argv[2], collectors=("gpu",), timeout_s=60.0)).measurements[0].subtypes
+assert lines and lines[0].startswith("warn: gpu: skipped: "), lines
+try:
+    eidos.take_snapshot(eidos.SnapshotOptions(root="/no/such/folder", timeout_s=60.0))
+except eidos.NotFound as fault:
+    assert fault.hint
+eidos.log.divert(None)
+eidos.log.configure("error")
+complete = eidos.take_snapshot(eidos.SnapshotOptions(root=sys.argv[2], timeout_s=60.0))
+assert eidos.parse_snapshot(eidos.to_yaml(complete.to_tree())) == complete
 
 options = eidos.SnapshotOptions(root=sys.argv[2], collectors=("os.grub", "os.release"), timeout_s=60.0)
 snapshot = eidos.take_snapshot(options)

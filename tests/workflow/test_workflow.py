@@ -148,7 +148,7 @@ def test_every_kind_of_end_is_in_the_document(deadline_passes: Callable[..., Non
     assert "ZeroDivisionError" in (by_name["os.sysctl"].reason or "")
     assert "deadline" in (by_name["gpu"].reason or "") and "--timeout" in (by_name["gpu"].hint or "")
     assert [measurement.type for measurement in shot.measurements] == ["K8s", "SystemD", "OS", "GPU"]
-    assert [s.name for s in shot.measurements[2].subtypes] == ["fine", "partly", "crashing"]
+    assert [s.name for s in shot.measurements[2].subtypes] == ["crashing", "fine", "partly"]
     assert [s.name for s in shot.measurements[3].subtypes] == ["late"]
 
 
