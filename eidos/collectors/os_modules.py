@@ -167,13 +167,19 @@ def _read_library(facts: Facts) -> None:
     """The version of the driver's library, by the name of its file, which must be that of the kernel module."""
     installed = driver_files.find_driver(facts.host, {})
     versions = set()
+    unreadable: FileUnreadable | None = None
     for path in installed.libraries:
         try:
             version = driver_files.library_version(facts.host.real_path(path))
+        except FileUnreadable as fault:
+            unreadable = unreadable or fault
+            continue
         except EidosError:
             continue
         versions.update([version] if version else [])
     facts.put("driver-library-version", " ".join(sorted(versions)))
+    if unreadable and installed.version and not versions:
+        facts.gap(UNREADABLE, "driver-library-version", f"{unreadable.path}: {unreadable_reason(unreadable)}")
     if installed.version:
         facts.put("driver-module-version", installed.version)
 

@@ -156,3 +156,14 @@ def test_what_lxcfs_shows_is_not_the_hosts(tmp_path: Path) -> None:
     assert "lxcfs" in outcome[UNREADABLE]["/proc/meminfo"] and outcome["outcome"] == "partial"
     data = {key: value for m in document["measurements"] for s in m["subtypes"] for key, value in s["data"].items()}
     assert "total-kib" not in data
+
+
+def test_a_library_of_the_driver_that_cannot_be_read_is_a_gap(tmp_path: Path) -> None:
+    for path, text in {"sys/module/nvidia/version": "570.86.15\n", "proc/modules": ""}.items():
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_text(text)
+    library = tmp_path / "usr/lib64/libnvidia-ml.so.1"
+    library.parent.mkdir(parents=True)
+    library.symlink_to(library.name)
+    gaps = {part.what: part.why for part in load_collector("os.modules")(Sources(Host(str(tmp_path)))) if isinstance(part, Gap)}
+    assert gaps["driver-library-version"] == "/usr/lib64/libnvidia-ml.so.1: too many levels of symbolic links"
