@@ -29,22 +29,20 @@ MARGIN_S = 0.5
 HEALTHY_CONDITION = "Ready"
 
 
-def condition_readings(
-    conditions: Iterable[dict[str, Any]], prefix: str = "condition.", healthy: Iterable[str] = (HEALTHY_CONDITION,)
-) -> Readings:
-    """The status of each condition (Kubernetes API, Condition), and the reason of each that is not as it is on a ``healthy`` object.
+def condition_readings(conditions: Iterable[dict[str, Any]], prefix: str = "condition.") -> Readings:
+    """The status of each condition (Kubernetes API, Condition), and the reason of each that is not as it is on a healthy object.
 
     >>> condition_readings([{"type": "Ready", "status": "True", "reason": "x"}, {"type": "DiskPressure", "status": "True", "reason": "y"}])
     {'condition.Ready': 'True', 'condition.DiskPressure': 'True', 'condition.DiskPressure.reason': 'y'}
     """
     data: Readings = {}
-    for each in sorted(conditions, key=lambda condition: str(condition.get("type")) not in healthy):
+    for each in sorted(conditions, key=lambda condition: condition.get("type") != HEALTHY_CONDITION):
         name, status = str(each.get("type") or ""), str(each.get("status") or "Unknown")
         if not name:
             continue
         data[f"{prefix}{name}"] = status
         reason = each.get("reason")
-        if status != ("True" if name in healthy else "False") and isinstance(reason, str) and reason.isidentifier():
+        if status != ("True" if name == HEALTHY_CONDITION else "False") and isinstance(reason, str) and reason.isidentifier():
             data[f"{prefix}{name}.reason"] = reason
     return data
 

@@ -107,10 +107,10 @@ class Facts:
             self.unreadable(fault)
             return None
 
-    def lines(self, folder: Directory, names: Iterable[str], limit: int = LINE_LIMIT) -> dict[str, str]:
+    def lines(self, folder: Directory, names: Iterable[str]) -> dict[str, str]:
         """The texts of those of ``names`` in an open folder that are there."""
         result: dict[str, str] = {}
-        for name, content in folder.read_regular_files(names, limit, is_checked=False):
+        for name, content in folder.read_regular_files(names, LINE_LIMIT, is_checked=False):
             text = self.decode(f"{folder.path}/{name}", content)
             if text is not None:
                 result[name] = text

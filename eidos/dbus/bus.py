@@ -75,14 +75,14 @@ class Bus:
         """Close the connection; again is harmless."""
         self._socket.close()
 
-    def get_all(self, destination: str, objects: Sequence[str], interface: str = "") -> Iterator[tuple[str, PropertiesOrError]]:
+    def get_all(self, destination: str, objects: Sequence[str]) -> Iterator[tuple[str, PropertiesOrError]]:
         """Get the properties of each of ``objects`` from ``destination`` (org.freedesktop.DBus.Properties.GetAll).
 
-        Yields, as replies arrive, the path of an object and its properties by name, or the ErrorReply that came in their place. An empty
-        ``interface`` stands for all that the object has ("An empty string may be provided for the interface name"). Raises DBusError or
+        Yields, as replies arrive, the path of an object and its properties by name, those of all its interfaces ("An empty string may be
+        provided for the interface name"), or the ErrorReply that came in their place. Raises DBusError or
         Timeout when the connection fails; what was yielded before remains valid.
         """
-        body = marshal("s", [interface])
+        body = marshal("s", [""])
         pending: dict[int, str] = {}
         unsent = iter(objects)
         while True:

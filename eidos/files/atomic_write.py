@@ -144,7 +144,7 @@ def write_stdout(data: bytes) -> None:
         sys.stdout.flush()
         _write_all(1, data)
     except OSError as cause:
-        _redirect_to_null(1)
+        _redirect_stdout_to_null()
         raise unwritable(name, cause) from cause
 
 
@@ -155,18 +155,18 @@ def check_stdout() -> None:
     poll = select.poll()
     poll.register(1, 0)
     if any(events & select.POLLERR for _, events in poll.poll(0)):
-        _redirect_to_null(1)
+        _redirect_stdout_to_null()
         cause = BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
         raise unwritable("standard output", cause) from cause
 
 
-def _redirect_to_null(descriptor: int) -> None:
+def _redirect_stdout_to_null() -> None:
     try:
         null = os.open(os.devnull, os.O_WRONLY)
     except OSError:  # a bare root without /dev
-        os.close(descriptor)
+        os.close(1)
     else:
-        os.dup2(null, descriptor)
+        os.dup2(null, 1)
         os.close(null)
 
 

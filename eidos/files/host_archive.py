@@ -16,7 +16,7 @@ from eidos.model.record import Record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Iterable, Iterator
 
     from eidos.files.tar_reader import ContentReader
 
@@ -50,15 +50,15 @@ class HostArchive(Record):
     smi: bytes = b""
 
 
-def unpack(path: str, folder: str, check: Callable[[], None] = lambda: None) -> HostArchive:
-    """Write the files of the archive at ``path`` into the empty ``folder``; ``check`` is called often, and may raise.
+def unpack(path: str, folder: str) -> HostArchive:
+    """Write the files of the archive at ``path`` into the empty ``folder``.
 
     Raises InvalidData for what is neither of the two, is damaged, hostile or too large, and Unavailable when a file cannot be read or
     written.
     """
     try:
         with open(path, "rb") as file:
-            stream = DecompressedStream(file, path, check)
+            stream = DecompressedStream(file, path)
             tree = _PrivateTree(folder, path)
             try:
                 head = stream.read(512)

@@ -58,10 +58,8 @@ class DecompressedStream:
     They are at most :data:`ARCHIVE_LIMIT_BYTES`, or ``limit_bytes`` where that is less than :data:`MAX_RATIO` times the size of the file.
     """
 
-    def __init__(
-        self, file: BinaryIO, name: str, check: Callable[[], None] = lambda: None, *, limit_bytes: int = ARCHIVE_LIMIT_BYTES
-    ) -> None:
-        self._file, self.name, self._check = file, name, check
+    def __init__(self, file: BinaryIO, name: str, *, limit_bytes: int = ARCHIVE_LIMIT_BYTES) -> None:
+        self._file, self.name = file, name
         self._limit = ARCHIVE_LIMIT_BYTES
         if limit_bytes > self._limit:
             self._limit = max(self._limit, min(limit_bytes, os.fstat(file.fileno()).st_size * MAX_RATIO))
@@ -72,7 +70,6 @@ class DecompressedStream:
 
     def read(self, size: int) -> bytes:
         """At most ``size`` bytes, empty at the end. Raises InvalidData for damaged data and above the limit."""
-        self._check()
         piece = self._next(size)
         self._total += len(piece)
         if self._total > self._limit:

@@ -133,7 +133,7 @@ def talos(*settings: Setting) -> Delivery:
     return Delivery("Talos machine configuration", (file,), instruction=what, cost=cost)
 
 
-def machine_config(*settings: Setting, role: str = "worker") -> Delivery:
+def machine_config(*settings: Setting) -> Delivery:
     """A MachineConfig for a pool: its operator writes the files and sets the arguments, drains each node of the pool and reboots it."""
     word = file_word(settings[0].name) if len(settings) == 1 else "node-tuning"
     name = f"{PREFIX}{word}".lower().replace("_", "-").replace(":", "-").replace("@", "-").strip("-.")
@@ -144,10 +144,10 @@ def machine_config(*settings: Setting, role: str = "worker") -> Delivery:
     tree = {
         "apiVersion": "machineconfiguration.openshift.io/v1",
         "kind": "MachineConfig",
-        "metadata": {"name": name, "labels": {"machineconfiguration.openshift.io/role": role}},
+        "metadata": {"name": name, "labels": {"machineconfiguration.openshift.io/role": "worker"}},
         "spec": spec,
     }
-    what = f"run 'oc apply -f eidos-machine-config.yaml' (role {role}: change it for another pool); its nodes are drained and rebooted"
+    what = "run 'oc apply -f eidos-machine-config.yaml' (role worker: change it for another pool); its nodes are drained and rebooted"
     file = SettingFile("eidos-machine-config.yaml", to_yaml(tree))
     return Delivery("MachineConfig", (file,), instruction=what, cost="reboot")
 

@@ -166,11 +166,11 @@ def cloud_config(deliveries: Sequence[Delivery], before: Sequence[str] = (), reb
     return "#cloud-config\n" + to_yaml({name: part for name, part in tree.items() if part})
 
 
-def eks_user_data(deliveries: Sequence[Delivery], boundary: str = "EIDOS", reboots: bool = False) -> str:
+def eks_user_data(deliveries: Sequence[Delivery], *, reboots: bool = False) -> str:
     """User data of an EKS node: a MIME part for cloud-init. The service adds that of nodeadm; where it does not, add one."""
     part = cloud_config(deliveries, reboots=reboots)
-    head = f'MIME-Version: 1.0\nContent-Type: multipart/mixed; boundary="{boundary}"\n'
-    return f'{head}\n--{boundary}\nContent-Type: text/cloud-config; charset="us-ascii"\n\n{part}\n--{boundary}--\n'
+    head = 'MIME-Version: 1.0\nContent-Type: multipart/mixed; boundary="EIDOS"\n'
+    return f'{head}\n--EIDOS\nContent-Type: text/cloud-config; charset="us-ascii"\n\n{part}\n--EIDOS--\n'
 
 
 def driver_option(setting: Setting) -> Delivery:

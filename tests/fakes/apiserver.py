@@ -95,7 +95,7 @@ class ApiServer:
     Callbacks of :meth:`on_change` get event type, path and object, after the change, from the thread that made it; they may change more.
     """
 
-    def __init__(self, *, port: int = 0, compresses: bool = True, secure: bool = True, prefix: str = "") -> None:
+    def __init__(self, *, secure: bool = True, prefix: str = "") -> None:
         """``prefix`` is a path before all others, as behind a gateway; what is not ``secure`` speaks HTTP."""
         self.token = uuid.uuid4().hex
         self.users = {self.token: "tester"}
@@ -103,7 +103,7 @@ class ApiServer:
         self.forbidden: set[tuple[str, str]] = set()
         self.requests: list[RecordedRequest] = []
         self.connections = 0
-        self.compresses, self.secure, self.prefix = compresses, secure, prefix
+        self.secure, self.prefix = secure, prefix
         self.bookmark_every = 60.0
         self.store = Store()
         self.closing = False
@@ -115,13 +115,12 @@ class ApiServer:
         self._ca = trustme.CA()
         self.ca_pem: bytes = self._ca.cert_pem.bytes()
         self._contexts = {"": self._context(self._ca)}
-        self._port = port
         self._server: _Server | None = None
         for name in ("default", "kube-system", "kube-public", "kube-node-lease"):
             self.put(f"/api/v1/namespaces/{name}", {"status": {"phase": "Active"}})
 
     def __enter__(self) -> Self:
-        self._server = _Server(("127.0.0.1", self._port), self)
+        self._server = _Server(("127.0.0.1", 0), self)
         threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
         return self
 
@@ -599,7 +598,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
 
     def _send(self, code: int, body: bytes, kind: str = "application/json", headers: Iterable[tuple[str, str]] = ()) -> None:
-        if self.fake.compresses and len(body) > GZIP_FROM and "gzip" in self.headers_.get("accept-encoding", ""):
+        if len(body) > GZIP_FROM and "gzip" in self.headers_.get("accept-encoding", ""):
             body, headers = gzip.compress(body, 1), (*headers, ("Content-Encoding", "gzip"))
         chunked = len(body) > 2048
         self._begin(code, kind, size=len(body), chunked=chunked, headers=headers)

@@ -204,18 +204,6 @@ def test_a_link_is_followed_inside_the_root_alone(tmp_path: Path) -> None:
             host.read_text(f"/{path}")
 
 
-def test_a_check_may_end_it(tmp_path: Path) -> None:
-    class Late(Exception):
-        pass
-
-    def check() -> None:
-        raise Late
-
-    (tmp_path / "archive").write_bytes(sos_report(HOSTS / "ubuntu-22.04"))
-    with pytest.raises(Late):
-        unpack(str(tmp_path / "archive"), str(tmp_path), check)
-
-
 def test_what_cannot_be_read_is_unavailable(tmp_path: Path) -> None:
     with pytest.raises(Unavailable):
         unpack(str(tmp_path / "none"), str(tmp_path))
