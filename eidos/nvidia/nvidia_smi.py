@@ -211,6 +211,10 @@ def parse_log(data: bytes) -> NvidiaSmiLog:
     line += body.count("\n", 0, starts[0] if starts else end)
     gpus, malformed = [], {}
     for index, (start, stop) in enumerate(zip(starts, (*starts[1:], end))):
+        if index == _GPUS_LIMIT:
+            malformed[index] = f"nvidia-smi -q -x: more than {_GPUS_LIMIT} GPUs"
+            gpus.append({})
+            break
         closed = body.find(_END_OF_GPU, start, stop)
         try:
             gpus.append(_parse(body[start : stop if closed < 0 else closed + len(_END_OF_GPU)], line).elements)

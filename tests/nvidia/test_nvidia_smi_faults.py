@@ -313,6 +313,12 @@ def test_only_a_few_short_lines_around_the_document_are_reported() -> None:
     assert {len(line) for line in document.remarks} == {200}
 
 
+def test_the_number_of_gpus_is_bounded() -> None:
+    document = nvidia_smi.parse_log(b"<nvidia_smi_log>" + b"<gpu><serial>1</serial></gpu>" * 5000 + b"</nvidia_smi_log>")
+    assert len(document.gpus) == 257
+    assert document.malformed == {256: "nvidia-smi -q -x: more than 256 GPUs"}
+
+
 @pytest.mark.parametrize("depth", [17, 18])
 def test_the_depth_of_a_document_is_bounded(depth: int) -> None:
     data = f"<nvidia_smi_log>{'<a>' * depth}{'</a>' * depth}</nvidia_smi_log>".encode()
