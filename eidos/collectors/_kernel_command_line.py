@@ -167,6 +167,8 @@ def redact_parameters(parameters: list[Parameter], names: NameList) -> tuple[lis
 
     >>> redact_parameters([("quiet", None), ("bmcpass", "correct"), ("horse", None), ("ro", None)], NameList("ro quiet"))
     ([('quiet', None), ('bmcpass', '<withheld>'), ('ro', None)], ['bmcpass', 'bmcpass'])
+    >>> redact_parameters([("password", None), ("correct", None), ("ro", None)], NameList("ro quiet"))
+    ([('password', None), ('ro', None)], ['password'])
     """
     shown: list[Parameter] = []
     withheld: list[str] = []
@@ -182,7 +184,8 @@ def redact_parameters(parameters: list[Parameter], names: NameList) -> tuple[lis
         else:
             is_shown = value is None or (name == MAPPER_TABLE and has_keyless_targets(value))
             value, count = (value, 0) if value is None or is_shown else show_value(name, value, names)
-        is_continued = value is not None and bool(count) and not is_listed and (has_credential_word(name) or value == WITHHELD)
+        is_credential = has_credential_word(name) and (bool(count) or not value)  # without a value the secret is the next word
+        is_continued = not is_listed and (is_credential or (bool(count) and value == WITHHELD))
         shown.append((name, value))
         if count:
             withheld.append(name)
