@@ -209,7 +209,8 @@ def parse_log(data: bytes) -> NvidiaSmiLog:
     if top.root != "nvidia_smi_log":
         raise InvalidData(f"nvidia-smi -q -x: the document is a <{top.root}>, not a <nvidia_smi_log>")
     line += body.count("\n", 0, starts[0] if starts else end)
-    gpus, malformed = [], {}
+    gpus: list[dict[str, str]] = []
+    malformed: dict[int, str] = {}
     for index, (start, stop) in enumerate(zip(starts, (*starts[1:], end))):
         if index == _GPUS_LIMIT:
             malformed[index] = f"nvidia-smi -q -x: more than {_GPUS_LIMIT} GPUs"
