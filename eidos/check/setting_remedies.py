@@ -16,7 +16,7 @@ and a system that is not known get no remedy: a wrong command is worse than none
 from __future__ import annotations
 
 from eidos.host_settings.delivery import deliver
-from eidos.host_settings.setting import BOOT, SYSCTL, SYSFS, UNIT_STATE, HostFacts, Setting, Unsettable, setting_of
+from eidos.host_settings.setting import BOOT, SYSCTL, SYSFS, SYSTEMD_BOOT, UNIT_STATE, HostFacts, Setting, Unsettable, setting_of
 from eidos.host_settings.system_files import dotted, sysfs_line
 from eidos.model.finding import COSTS, DO, RUN, SET, SETTING, WRITE, Remedy, RemedyStep
 from eidos.model.record import replace
@@ -139,7 +139,7 @@ def host_facts(node: NodeReadings) -> HostFacts:
     # The catalog does not have Pop!_OS, which has its own boot loader.
     system = "pop" if node.readings.get("OS.release.ID") == "pop" else names.get("query.os", "")
     source = node.readings.get(_BOOT_SOURCE, "")
-    loader = "" if not source else "grub" if "grub" in source else "bls"
+    loader = "" if not source else "grub" if "grub" in source else "bls" if source.startswith("/boot/loader/") else SYSTEMD_BOOT
     return HostFacts(system, names.get("query.service", ""), loader, names.get("node.driver-owner", ""))
 
 

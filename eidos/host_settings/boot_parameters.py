@@ -20,7 +20,7 @@ SettingFile(path='/etc/default/grub.d/95-eidos-iommu.cfg', text='GRUB_CMDLINE_LI
 
 from __future__ import annotations
 
-from eidos.host_settings.setting import BOOT, PREFIX, Delivery, HostFacts, Setting, SettingFile, Unsettable, safe_name
+from eidos.host_settings.setting import BOOT, PREFIX, SYSTEMD_BOOT, Delivery, HostFacts, Setting, SettingFile, Unsettable, safe_name
 from eidos.host_settings.system_files import FOLDER_FILE
 from eidos.model.record import replace
 
@@ -76,7 +76,8 @@ def boot_parameter(setting: Setting, host: HostFacts) -> Delivery:
     word = parameter(setting)
     if host.os == "pop":
         return _by_command("kernelstub", f"kernelstub --add-options {shell_word(word)}", f"kernelstub --delete-options {shell_word(word)}")
-    if host.os in _GRUBBY:
+    has_grub = host.boot_loader != SYSTEMD_BOOT
+    if host.os in _GRUBBY and has_grub:
         args = [f"grubby --update-kernel=ALL --{option}={shell_word(word)}" for option in ("args", "remove-args")]
         return _by_command("grubby", *args)
     if host.os in ("fedora-coreos", "fedora"):
@@ -84,7 +85,7 @@ def boot_parameter(setting: Setting, host: HostFacts) -> Delivery:
         return _by_command("rpm-ostree", *args)
     if host.os in _DROP_INS and host.boot_loader in ("", "grub"):
         return Delivery("grub drop-in", (grub_drop_in(setting),), ("update-grub",), ("update-grub",), REBOOT, "reboot")
-    if host.os == "sles":
+    if host.os == "sles" and has_grub:
         instruction = f"append {word} to GRUB_CMDLINE_LINUX_DEFAULT in /etc/default/grub, run 'grub2-mkconfig -o /boot/grub2/grub.cfg'"
         return Delivery("grub2-mkconfig", instruction=f"{instruction}, then {REBOOT}", cost="reboot")
     instruction = f"append {word} to the kernel's parameters in the settings of the boot loader, then {REBOOT}"

@@ -13,7 +13,7 @@ from eidos.check.definitions import CheckDefinition
 from eidos.check.evaluation import choose_remedy
 from eidos.check.fix_script import why_by_hand
 from eidos.check.node_readings import NodeReadings
-from eidos.check.setting_remedies import setting_remedy, with_forms
+from eidos.check.setting_remedies import host_facts, setting_remedy, with_forms
 from eidos.host_settings.setting import UNIT_STATES
 from eidos.model.finding import DO, RUN, SETTING, WRITE, Remedy, RemedyStep
 from eidos.model.measurement import Measurement, Subtype
@@ -269,3 +269,18 @@ def test_a_remedy_without_a_way_back_of_its_own_is_not_applied() -> None:
     (finding,) = [finding for finding in report_of(plant(fault)).findings if finding.id == fault.check]
     assert why_by_hand(finding.remedy)
     assert "put '" not in script(failed("x", finding.remedy)).split("PLAN=")[1]
+
+
+@pytest.mark.parametrize(
+    ("source", "form"),
+    [
+        ("/boot/grub/grub.cfg", "grub"),
+        ("/boot/loader/entries/a.conf", "bls"),
+        ("/efi/loader/entries/a.conf", "systemd-boot"),
+        ("/boot/efi/loader/entries/a.conf", "systemd-boot"),
+        ("/boot/EFI/Linux/a.efi", "systemd-boot"),
+        ("", ""),
+    ],
+)
+def test_the_boot_loader_of_a_remedy_is_that_of_the_next_boot(source: str, form: str) -> None:
+    assert host_facts(node({"OS.boot": {"command-line-source": source} if source else {}})).boot_loader == form
