@@ -71,7 +71,7 @@ def archive_pieces(files: Mapping[str, bytes], blobs: Mapping[str, StoredFile], 
     """
     if extension == ".zip":
         if blobs:
-            raise InvalidInput("a zip file cannot hold images", "write a .tar.gz archive")
+            raise InvalidInput("a zip file cannot hold images", "name a file that ends with .tar.gz")
         return iter((pack_zip(files),))
     return tar_gz_pieces(files, blobs)
 

@@ -276,6 +276,8 @@ def _check_outputs(folder: str | None, archive: str | None, values: Values) -> N
     if folder is not None:
         if folder == document_locations.STDOUT or document_locations.is_remote(folder):
             raise InvalidInput(f"--output: {folder!r} is not a folder", "use --archive - to write a tar.gz to standard output")
+        if folder.lower().endswith((".tar.gz", ".tgz", ".zip")) and not os.path.isdir(folder):
+            raise InvalidInput(f"--output: {folder!r} is the name of an archive, and --output takes a folder", f"use --archive {folder}")
         from eidos.bundle import folder_writer
 
         folder_writer.check_folder(folder, force=values["force"])
@@ -284,9 +286,13 @@ def _check_outputs(folder: str | None, archive: str | None, values: Values) -> N
             raise InvalidInput("--archive - and --format both write to standard output", "write the archive to a file")
         if folder is not None and os.path.realpath(archive).startswith(os.path.realpath(folder) + os.sep):
             raise InvalidInput(f"--archive: {archive} is inside the folder of --output, which can hold only the bundle")
-        if values["images"] is not None and (document_locations.is_in_object_store(archive) or archive.lower().endswith(".zip")):
-            what = "an object store" if document_locations.is_in_object_store(archive) else "a zip file"
-            raise InvalidInput(f"--images: {what} cannot take a bundle with images", "write a .tar.gz archive to a file")
+        document_locations.check_archive(archive, "--archive" if archive is values["archive"] else "--output")
+        is_in_store = document_locations.is_in_object_store(archive)
+        if values["images"] is not None and (is_in_store or archive.lower().endswith(".zip")):
+            what = "an object store" if is_in_store else "a zip file"
+            push = ", then run 'eidos push bundle.tar.gz oci://HOST/REPOSITORY:TAG'" if is_in_store else ""
+            hint = f"use --archive bundle.tar.gz{push}"
+            raise InvalidInput(f"--images: {what} cannot take a bundle with images", hint)
         document_locations.check_writable(archive)
 
 

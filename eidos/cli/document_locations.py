@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 
 STDOUT = "-"
 
+#: Extensions of archives that eidos does not write.
+OTHER_ARCHIVES = frozenset((".7z", ".bz2", ".lz4", ".rar", ".tar", ".tbz2", ".txz", ".tzst", ".xz", ".zst"))
+
 #: Seconds that a cluster has to answer where no --timeout says otherwise.
 CLUSTER_TIMEOUT_S = 30.0
 
@@ -75,6 +78,13 @@ def location_extension(location: str) -> str:
 
         location = object_store_locations.object_path(location)
     return os.path.splitext(location)[1].lower()
+
+
+def check_archive(location: str, flag: str) -> None:
+    """Raise InvalidInput for the name of an archive in another format than tar.gz and zip, which would be wrong."""
+    if location_extension(location) in OTHER_ARCHIVES:
+        hint = "sign the URL of an object that ends with .tar.gz" if is_in_object_store(location) else f"use {flag} NAME.tar.gz"
+        raise InvalidInput(f"{flag}: {display_location(location)}: eidos writes .tar.gz and .zip archives", hint)
 
 
 def check_writable(location: str, values: Values | None = None) -> None:

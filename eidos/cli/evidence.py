@@ -118,6 +118,7 @@ def run(values: Values) -> int:
         raise InvalidInput("eidos evidence needs a file to write", "use --output evidence.tar.gz")
     if document_locations.is_in_cluster(output):
         raise InvalidInput(f"--output: {output!r} takes a document, and this is an archive", "write it to a file")
+    document_locations.check_archive(output, "--output")
     document_locations.check_writable(output)
     if not values["key"] and (values["with"] or values["passphrase-file"]):
         raise InvalidInput("--with and --passphrase-file need --key", "add --key FILE")

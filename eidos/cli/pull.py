@@ -121,6 +121,7 @@ def _write(store: ArtifactStore, artifact: PulledArtifact, values: Values) -> st
         output = output or _FOLDERS[kind]
         if output == document_locations.STDOUT:
             raise InvalidInput(f"--output: {NAMES[kind]} is a folder", "name a folder, or for a bundle an archive like bundle.tar.gz")
+        document_locations.check_archive(output, "--output")
         if kind == BUNDLE and output.endswith(_ARCHIVES):
             _write_archive(store, artifact, output)
         else:
@@ -150,7 +151,7 @@ def _write_archive(store: ArtifactStore, artifact: PulledArtifact, path: str) ->
     document_locations.check_writable(path)
     extension = document_locations.location_extension(path)
     if extension == ".zip" and any(layer.media_type == BLOB for layer in artifact.manifest.layers):
-        raise InvalidInput(f"--output: {path}: a zip file cannot hold the images of this bundle", "write a .tar.gz archive")
+        raise InvalidInput(f"--output: {path}: a zip file cannot hold the images of this bundle", "use --output bundle.tar.gz")
     with TemporaryFolder() as folder:
         registry_locations.unpack_artifact(store, artifact, folder)
         require_unchanged(folder, f"{store.name}: the bundle")

@@ -18,6 +18,8 @@ from tests.support.bundle_files import build, load_yaml, shipped_charts
 
 CHARTS = shipped_charts()[0]
 
+GPUS_BY_DRA = "nvidia-dra-driver-gpu:resources.gpus.enabled=true"
+
 #: Every implication of the data: component, value, sets that make it hold, its value then (None: only a warning), and what the warning has.
 IMPLIED = [
     ("gpu-operator", "migManager.enabled", ("gpu-operator:mig.strategy=mixed",), True, "nvidia.com/mig.config"),
@@ -33,6 +35,8 @@ IMPLIED = [
     ("gpu-operator", "gds.enabled", ("gpu-operator:driver.enabled=false", "gpu-operator:gds.enabled=true"), None, "GPUDirect Storage runs"),
     ("nvidia-dra-driver-gpu", "nvidiaDriverRoot", ("gpu-operator:driver.enabled=false",), "/", "/run/nvidia/driver"),
     ("nvsentinel", "labeler.assumeDriverInstalled", ("gpu-operator:driver.enabled=false",), True, "the Pod of the driver"),
+    ("gpu-operator", "devicePlugin.enabled", (GPUS_BY_DRA,), False, "must not advertise the same GPUs"),
+    ("nvidia-dra-driver-gpu", "gpuResourcesEnabledOverride", (GPUS_BY_DRA,), True, "the chart refuses it otherwise"),
 ]
 QUERY = {"gpu": "gb200", "service": "self-managed", "os": "ubuntu", "osv": "24.04", "intent": "training"}
 OPERATOR = ("gpu-operator", "nvidia-dra-driver-gpu", "nvsentinel")
@@ -71,12 +75,21 @@ def test_what_follows_is_set_or_warned_of(recipe: Recipe, id: str, path: str, se
         assert "has no effect" in sentence and value_at(after, path) is True
     else:
         assert value_at(before, path) != value and value_at(after, path) == value
-        assert sentence.startswith(f"{id}: {path} is set to {str(value).lower() if value is True else value}, because ")
+        assert sentence.startswith(f"{id}: {path} is set to {str(value).lower() if isinstance(value, bool) else value}, because ")
 
 
 def test_every_implication_of_the_data_is_tried() -> None:
     stated = {(chart.id, implication.path) for chart in CHARTS.values() for implication in chart.implies}
-    assert stated == {(id, path) for id, path, *_ in IMPLIED} | {("gpu-operator", "devicePlugin.enabled")}
+    assert stated == {(id, path) for id, path, *_ in IMPLIED}
+
+
+@pytest.mark.parametrize("service", ["aks", "gke", "oke", "eks"])
+def test_a_driver_in_a_pod_has_its_own_root(service: str) -> None:
+    """Where the recipe takes the driver of the host, and the caller one of the GPU Operator."""
+    recipe = make_recipe({**QUERY, "service": service}, components=OPERATOR[:2])
+    bundle = build(recipe, components=OPERATOR[:2], sets=("gpu-operator:driver.enabled=true",))
+    assert load_yaml(bundle.files["nvidia-dra-driver-gpu/values.yaml"])["nvidiaDriverRoot"] == "/run/nvidia/driver"
+    assert any("nvidiaDriverRoot is set to /run/nvidia/driver" in text for text in bundle.warnings) == (service != "eks")
 
 
 @pytest.mark.parametrize(("sets", "value"), [(("gpu-operator:driver.enabled=false",), False), ((), None)])
