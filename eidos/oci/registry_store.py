@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from eidos.errors import IntegrityError
 from eidos.http_wire.client import parse_url
+from eidos.log import printable
 from eidos.oci import blob_transfer
 from eidos.oci.blob import verified
 from eidos.oci.image_manifest import (
@@ -39,7 +40,8 @@ LINK_LIMIT = 8192
 _ACCEPT = {"Accept": f"{MANIFEST_TYPE}, {INDEX_TYPE}"}
 
 #: Docker's own kinds of manifests, which a registry denies to who does not accept them.
-_ACCEPT_IMAGES = {"Accept": f"{MANIFEST_TYPE}, {INDEX_TYPE}, {DOCKER_MANIFEST_TYPE}, {DOCKER_INDEX_TYPE}"}
+_IMAGE_TYPES = (MANIFEST_TYPE, INDEX_TYPE, DOCKER_MANIFEST_TYPE, DOCKER_INDEX_TYPE)
+_ACCEPT_IMAGES = {"Accept": ", ".join(_IMAGE_TYPES)}
 
 
 class RegistryStore:
@@ -81,11 +83,18 @@ class RegistryStore:
         return digest
 
     def has_manifest(self, target: str) -> bool:
-        """Whether there is a manifest with a tag or a digest, of an artifact or of an image of any kind."""
+        """Whether there is a manifest with a tag or a digest, of an artifact or of an image of any kind.
+
+        Raises RegistryError for a response that is not one, such as a page to log in.
+        """
         try:
-            self._client.probe(self._client.url(f"manifests/{target}"), f"looking for {target}", _ACCEPT_IMAGES)
+            headers = self._client.probe(self._client.url(f"manifests/{target}"), f"looking for {target}", _ACCEPT_IMAGES)
         except RegistryNotFound:
             return False
+        media_type = headers.get("content-type", "").partition(";")[0].strip()
+        if media_type not in _IMAGE_TYPES and not is_digest(headers.get("docker-content-digest", "")):
+            what = f"{self.name}: looking for {target}: the response is not a manifest, but {printable(media_type[:60]) or 'of no type'}"
+            raise RegistryError(what, "check the address of the registry")
         return True
 
     def read_manifest(self, target: str) -> tuple[bytes, str]:

@@ -81,6 +81,11 @@ def find_listed(entries: Sequence[tuple[str, str]], file_name: str, digest: str,
     if listed_path is not None and all(listed == digest for _, listed in own):
         return listed_path
     hint = "download it again"
+    if listed_path is not None:
+        names = " and ".join(path for path, _ in own)
+        raise IntegrityError(
+            f"{file_name} is ambiguous in {name}: {names} have different digests, one of them {digest}", "pass the list of one release"
+        )
     if own:
         other = next(listed for _, listed in own if listed != digest)
         raise IntegrityError(f"{file_name} was modified: its SHA-256 is {digest}, and {name} says {other}", hint)

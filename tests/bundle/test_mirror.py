@@ -21,7 +21,7 @@ from eidos.model.bundle import Bundle
 from eidos.model.recipe import Recipe
 from eidos.workflow import make_recipe, pack_bundle, write_bundle
 from tests.bundle.test_chart_archives import chart
-from tests.fakes.oci_registry import OciRegistry
+from tests.fakes.oci_registry import OciRegistry, Reply
 from tests.support.bundle_files import build, each_recipe, load_documents, load_yaml, made
 
 ZARF = json.loads((Path(__file__).parent.parent / "schemas" / "zarf.json").read_text())
@@ -290,6 +290,17 @@ def test_a_registry_that_does_not_respond_is_no_registry_without_images(tmp_path
     write_bundle(bundle(), str(tmp_path / "bundle"))
     assert main(["mirror", str(tmp_path / "bundle"), "--check", "127.0.0.1:1/x", "--plain-http", "--timeout", "1s"]) in (1, 124)
     assert capfd.readouterr().out == ""
+
+
+@pytest.mark.parametrize("media_type", ["text/html", ""])
+def test_a_page_to_log_in_is_no_registry_with_all_images(
+    registry: OciRegistry, tmp_path: Path, capfd: pytest.CaptureFixture[str], media_type: str
+) -> None:
+    registry.before = lambda received: Reply(200, b"<html>", {"Content-Type": media_type} if media_type else {})
+    write_bundle(bundle(), str(tmp_path / "bundle"))
+    assert main(["mirror", str(tmp_path / "bundle"), "--check", f"{registry.host}/x", "--plain-http"]) == 1
+    done = capfd.readouterr()
+    assert done.out == "" and f"the response is not a manifest, but {media_type or 'of no type'}\n" in done.err
 
 
 def test_the_command_lists_and_writes(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

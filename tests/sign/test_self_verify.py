@@ -101,7 +101,6 @@ def test_any_list_is_read_or_refused(data: bytes) -> None:
         ([("eidos-1.0.pyz", DIGEST)], "eidos-1.0.pyz"),  # renamed since
         ([("eidos.pyz", OTHER)], None),
         ([("eidos.pyz", OTHER), ("renamed.pyz", DIGEST)], None),  # the list has another file by this name
-        ([("a/eidos.pyz", DIGEST), ("b/eidos.pyz", OTHER)], None),
         ([("a", OTHER)], None),
         ([], None),
     ],
@@ -112,6 +111,11 @@ def test_a_file_is_looked_up_in_a_list_by_its_name_or_else_by_its_digest(entries
     else:
         with pytest.raises(IntegrityError, match=DIGEST):
             find_listed(entries, "eidos.pyz", DIGEST, "sums")
+
+
+def test_a_list_with_two_files_of_one_name_is_ambiguous() -> None:
+    with pytest.raises(IntegrityError, match="ambiguous in sums: a/eidos.pyz and b/eidos.pyz have different digests"):
+        find_listed([("a/eidos.pyz", DIGEST), ("b/eidos.pyz", OTHER)], "eidos.pyz", DIGEST, "sums")
 
 
 def test_a_list_verifies_and_refuses(eidos: Run, program: Path) -> None:
