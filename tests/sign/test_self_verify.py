@@ -114,7 +114,7 @@ def test_a_file_is_looked_up_in_a_list_by_its_name_or_else_by_its_digest(entries
 
 
 def test_a_list_with_two_files_of_one_name_is_ambiguous() -> None:
-    with pytest.raises(IntegrityError, match="ambiguous in sums: a/eidos.pyz and b/eidos.pyz have different digests"):
+    with pytest.raises(IntegrityError, match=r"ambiguous in sums: a/eidos\.pyz and b/eidos\.pyz have different digests"):
         find_listed([("a/eidos.pyz", DIGEST), ("b/eidos.pyz", OTHER)], "eidos.pyz", DIGEST, "sums")
 
 
