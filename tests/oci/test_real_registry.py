@@ -74,13 +74,15 @@ def _is_listening(port: int) -> bool:
 @pytest.fixture(scope="module")
 def start(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., tuple[str, Path]]]:
     """Starts a registry with these settings of HTTP and authentication; its host and its folder."""
-    program, running = _program("docker-registry"), []
+    program, running, ports = _program("docker-registry"), [], []
 
     def run(http: dict[str, object], auth: dict[str, object] | None = None) -> tuple[str, Path]:
         folder = tmp_path_factory.mktemp("registry")
-        with socket.socket() as sock:
-            sock.bind(("127.0.0.1", 0))
-            port = sock.getsockname()[1]
+        # Bound but not listening it leaves the port to the registry, which sets SO_REUSEADDR too, and to no other program.
+        ports.append(socket.socket())
+        ports[-1].setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        ports[-1].bind(("127.0.0.1", 0))
+        port = ports[-1].getsockname()[1]
         storage = {"filesystem": {"rootdirectory": str(folder / "data")}}
         settings = {"version": "0.1", "log": {"level": "error"}, "storage": storage, "http": {"addr": f"127.0.0.1:{port}", **http}}
         (folder / "config.yml").write_text(json.dumps({**settings, **({"auth": auth} if auth else {})}))
@@ -92,9 +94,10 @@ def start(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., tu
         return f"127.0.0.1:{port}", folder
 
     yield run
-    for process in running:
+    for process, sock in zip(running, ports):
         process.terminate()
-        process.wait(30)
+        process.wait(AMPLE_S)
+        sock.close()
 
 
 @pytest.fixture(scope="module")
