@@ -85,9 +85,10 @@ class RegistryResponse(Record):
 #: What to do when a registry cannot be reached.
 _HINTS = Hints(
     refused="check that the registry is running, and the port",
-    tls="use --plain-http if this registry has no TLS, or --client-cert if it requires a certificate",
+    tls="use --plain-http or EIDOS_PLAIN_HTTP=true if this registry has no TLS, "
+    "--client-cert or EIDOS_CLIENT_CERT if it requires a certificate",
     name="use the name in the registry's certificate",
-    authority="use --ca-file FILE with the certificate of its authority",
+    authority="name a file with the certificate of its authority with --ca-file or EIDOS_CA_FILE",
 )
 
 
