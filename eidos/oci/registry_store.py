@@ -110,7 +110,7 @@ class RegistryStore:
         """Store a manifest under a tag or its digest, when its blobs are there; the headers of the response. Raises IntegrityError."""
         url, headers = self._client.url(f"manifests/{target}"), {"Content-Type": media_type, "Content-Length": str(len(data))}
         what = f"upload of manifest {target}"
-        stored = self._client.send("PUT", url, (200, 201), headers=headers, open_body=lambda: data, what=what).headers
+        stored = self._client.send("PUT", url, (201,), headers=headers, open_body=lambda: data, what=what).headers
         digest = stored.get("docker-content-digest", "")
         if is_digest(digest):
             self._require_digest(target, digest, sha256_digest(data))

@@ -37,10 +37,11 @@ from eidos.model.recipe import Recipe
 from eidos.model.record import replace
 from eidos.oci.artifact import open_artifact
 from eidos.oci.blob import blob_of_bytes
-from eidos.oci.image_manifest import TITLE, Descriptor, ImageManifest
+from eidos.oci.image_manifest import TITLE, Descriptor, ImageManifest, sha256_digest
 from eidos.oci.image_push import push_image
 from eidos.oci.layout_archive import create_layout
 from eidos.oci.reference import parse_reference
+from eidos.oci.registry_client import RegistryError
 from eidos.workflow import make_recipe, pack_bundle, plan_bundle, write_bundle
 from tests.fakes.cluster import Cluster, changes
 from tests.fakes.oci_registry import OciRegistry
@@ -504,6 +505,13 @@ def test_what_cannot_be_pushed_is_an_error(tmp_path: Path, capfd: pytest.Capture
             with pytest.raises(IntegrityError, match=reason):
                 push_image(store, root, files, "v1")
         assert registry.manifests == {}
+        content = ImageManifest("", ()).to_bytes()
+        stored.write_bytes(content)
+        digest = sha256_digest(content)
+        files = {digest: StoredFile(str(stored), len(content), digest.partition(":")[2])}
+        registry.before = lambda received: 200  # as a page to log in, or a load balancer
+        with pytest.raises(RegistryError, match="upload of manifest v1: the registry failed: status 200"):
+            push_image(store, Descriptor("", digest, len(content)), files, "v1")
 
 
 @pytest.mark.slow

@@ -418,9 +418,8 @@ def test_an_attestation_is_one_file_of_its_folder(registry: OciRegistry, title: 
 def test_a_registry_that_names_another_digest_is_refused(registry: OciRegistry, method: str) -> None:
     """Of what it stored, or of what it has: an answer of 200 alone would pass for a push."""
     other = {"Docker-Content-Digest": f"sha256:{'0' * 64}"}
-    registry.before = lambda received: (
-        Reply(200, b"", other) if (received.method, "/manifests/" in received.path) == (method, True) else None
-    )
+    reply = Reply(200 if method == "HEAD" else 201, b"", other)
+    registry.before = lambda received: reply if received.method == method and "/manifests/" in received.path else None
     with pytest.raises(IntegrityError, match=f"does not match the digest sha256:[0-9a-f]+; it has sha256:{'0' * 64}"):
         push_artifact(store(registry.host), ARTIFACT, "v1")
 
