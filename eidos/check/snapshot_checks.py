@@ -154,7 +154,7 @@ def parse_timestamp(text: str) -> float | None:
         return None
     year, month, day = int(date[:4]), int(date[5:7]), int(date[8:10])
     hour, minute, second = int(date[11:13]), int(date[14:16]), int(date[17:19])
-    if not (1 <= month <= 12 and 1 <= day <= 31 and hour < 24 and minute < 60 and second <= 60):
+    if not (is_calendar_day(date[:10]) and hour < 24 and minute < 60 and second <= 60):
         return None
     # The days since the epoch, in years that begin with March (Fliegel and van Flandern).
     shifted = year - (month < 3)
@@ -164,6 +164,19 @@ def parse_timestamp(text: str) -> float | None:
         return seconds
     shift = int(offset[1:3]) * 3600 + int(offset[4:6]) * 60
     return seconds - shift if offset[0] == "+" else seconds + shift
+
+
+def is_calendar_day(text: str) -> bool:
+    """Whether a text is a day of the calendar, as ISO 8601 has it.
+
+    >>> [is_calendar_day(text) for text in ("2028-02-29", "2026-02-29", "2026-13-01", "2026-1-1")]
+    [True, False, False, False]
+    """
+    if len(text) != 10 or "".join("0" if "0" <= char <= "9" else char for char in text) != "0000-00-00":
+        return False
+    year, month, day = int(text[:4]), int(text[5:7]), int(text[8:])
+    february = 29 if year % 4 == 0 and (year % 100 != 0 or year % 400 == 0) else 28
+    return 1 <= month <= 12 and 1 <= day <= (february if month == 2 else 30 if month in (4, 6, 9, 11) else 31)
 
 
 def _duration(seconds: float) -> str:

@@ -15,6 +15,7 @@ Knows the form of a file of waivers and when one holds; must not know any check:
 
 from __future__ import annotations
 
+from eidos.check.snapshot_checks import is_calendar_day
 from eidos.check.value_comparison import path_fits
 from eidos.model.finding import FAIL, WAIVED
 from eidos.model.record import Record, replace
@@ -98,7 +99,10 @@ def _read_waiver(tree: TreeReader) -> Waiver:
     if bool(tree.text("id")) == bool(tree.text("path")):
         raise tree.error("expected either id or path")
     expires = tree.text("expires")
-    digits = expires.split("-")
-    if expires and not (len(expires) == 10 and [len(part) for part in digits] == [4, 2, 2] and all(part.isdigit() for part in digits)):
+    if expires and not is_calendar_day(expires):
         raise tree.error(f"invalid date {expires!r}", "write a date like 2026-12-31", "expires")
-    return Waiver(tree.text("id"), tree.text("path"), tree.names("nodes"), tree.name("reason"), expires)
+    nodes = tree.names("nodes")
+    for name in nodes:
+        if name.count("*") > 1:
+            raise tree.error(f"{name!r}: a name can have one *", name="nodes")
+    return Waiver(tree.text("id"), tree.text("path"), nodes, tree.name("reason"), expires)

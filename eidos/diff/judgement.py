@@ -10,11 +10,10 @@ from eidos.diff.tree_comparison import EQUAL, IGNORED, MISSING, NOT_COMPARED
 from eidos.model.diff import ADDED, CHANGED, REMOVED, UNREAD
 from eidos.model.measurement import WITHHELD
 from eidos.model.number_format import format_scalar
-from eidos.model.reading_gaps import is_hidden, unread_parts
+from eidos.model.reading_gaps import ReadingGaps, unread_parts
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from typing import Any
 
     from eidos.comparison_rules import ComparisonRules
@@ -61,6 +60,7 @@ class ReadingJudgement:
         self._rules = rules
         self._own = rules.own_names(old.node), rules.own_names(new.node)
         self._unread = unread_parts(old)[0], unread_parts(new)[0]
+        self._gaps = ReadingGaps(self._unread[0]), ReadingGaps(self._unread[1])
         names = tuple({outcome.name for outcome in snapshot.collectors} for snapshot in (old, new))
         #: Collectors that only the other side ran.
         self._not_run = (names[1] - names[0] if names[0] else set(), names[0] - names[1] if names[1] else set())
@@ -84,17 +84,13 @@ class ReadingJudgement:
         return (IGNORED if None in texts else _compare_texts(*texts)), ""
 
     def _why_unread(self, path: tuple[str, str, str], side: int) -> str:
-        unread = self._unread[side]
-        if is_hidden(path, unread):
-            return _first_reason(path, unread)
+        gap = self._gaps[side].gap(path)
+        if gap:
+            return f"{gap}: {self._unread[side][gap]}"
         for name in self._not_run[side]:
             if _is_from(name, path):
                 return f"{name} was not collected"
         return ""
-
-
-def _first_reason(path: tuple[str, str, str], unread: Mapping[str, str]) -> str:
-    return next((f"{what}: {why}" for what, why in unread.items() if is_hidden(path, {what: why})), "not read")
 
 
 def _is_from(collector: str, path: tuple[str, str, str]) -> bool:

@@ -134,13 +134,13 @@ def _removal_order(pointer: Pointer) -> tuple[tuple[int, int, str], ...]:
 def _items_by_key(part: Part, items: list[Any]) -> dict[str, tuple[int, Any]]:
     """The items of a list by key, with their places; a key that is there again has a number."""
     result: dict[str, tuple[int, Any]] = {}
+    numbers: dict[str, int] = {}  # a list of thousands may have one key only
     for index, item in enumerate(items):
         words = [str(item[name]) for name in part.keys if isinstance(item, dict) and name in item]
         name = key = str(item) if part.is_set else " ".join(dict.fromkeys(words)) or str(index)
-        number = 1
         while key in result:
-            number += 1
-            key = f"{name}#{number}"
+            numbers[name] = numbers.get(name, 1) + 1
+            key = f"{name}#{numbers[name]}"
         result[key] = (index, item)
     return result
 

@@ -12,7 +12,7 @@ read on both sides differs, but not the same was read).
 from __future__ import annotations
 
 from eidos.model.measurement import TYPES, WITHHELD
-from eidos.model.reading_gaps import is_hidden, is_of, unread_parts
+from eidos.model.reading_gaps import ReadingGaps, is_of, unread_parts
 from eidos.model.record import Record
 from eidos.model.snapshot import natural_key
 from eidos.wording import count_of
@@ -164,12 +164,13 @@ class FleetComparison:
         if own is reference:
             return NodeClass(EQUAL, nodes, unread=unread)
         expected, unread_there, notes_there, version_there = reference
+        gaps, gaps_there = ReadingGaps(unread), ReadingGaps(unread_there)
         differing = {
             path
             for path in readings.keys() | expected.keys()
             if readings.get(path) != expected.get(path)
-            and (path in readings or not is_hidden(path, unread))
-            and (path in expected or not is_hidden(path, unread_there))
+            and (path in readings or not gaps.gap(path))
+            and (path in expected or not gaps_there.gap(path))
         }
         paths = {".".join(path) for path in differing}
         differing = {path for path in differing if self._repeat_of(".".join(path)) not in paths}
@@ -217,9 +218,11 @@ def _take_missing(
 ) -> Iterator[Difference]:
     """Remove from ``differing`` each measurement or subtype that is ``there`` and not ``here``, and yield one difference for it."""
     for size in (1, 2):
-        present = {path[:size] for path in here}
-        for head in sorted({path[:size] for path in there} - present):
-            missing = {path for path in there if path[:size] == head}
+        absent: dict[tuple[str, ...], set[ReadingPath]] = {}
+        for path in there:
+            absent.setdefault(path[:size], set()).add(path)
+        for head in sorted(absent.keys() - {path[:size] for path in here}):
+            missing = absent[head]
             if missing <= differing:
                 differing -= missing
                 own = sorted({note for name, note in notes.items() if any(is_of(name, path) for path in missing)})

@@ -41,22 +41,51 @@ def is_of(collector: str, path: ReadingPath) -> bool:
     return TYPES.get(kind) == path[0] and (own in ("", path[1]) or path[1].startswith((f"{own}-", f"{own}.")))
 
 
-def is_hidden(path: ReadingPath, unread: Mapping[str, str]) -> bool:
-    """Return whether the reading at ``path`` may exist and was not read.
+class ReadingGaps:
+    """What was not read, as :func:`unread_parts` has it, looked up by reading: documents may have thousands of both.
 
     A gap is named by the path of a file or a folder, by a subtype, or by ``subtype/key``; what a collector of a single subtype could not
     read may be any key of that.
+
+    >>> gaps = ReadingGaps({"os.sysctl: /proc/sys/net": "permission denied", "gpu: gpu-0/ecc": "lost", "os.kmod": "failed"})
+    >>> gaps.gap(("OS", "sysctl", "/proc/sys/net/core/x")), gaps.gap(("GPU", "gpu-0", "ecc")), gaps.gap(("OS", "kmod", "nvidia"))
+    ('os.sysctl: /proc/sys/net', 'gpu: gpu-0/ecc', 'os.kmod')
+    >>> gaps.gap(("OS", "sysctl", "/proc/sys/network")), gaps.gap(("GPU", "gpu-0", "model"))
+    ('', '')
     """
-    _, subtype, key = path
-    for what in unread:
-        collector, _, gap = what.partition(": ")
-        if not is_of(collector, path):
-            continue
-        if not gap:
-            return True
-        if key.startswith("/"):
-            if key == gap or key.startswith(gap.rstrip("/") + "/"):
-                return True
-        elif gap in (subtype, f"{subtype}/{key}") or collector.partition(".")[2] == subtype:
-            return True
-    return False
+
+    def __init__(self, unread: Mapping[str, str]) -> None:
+        #: Type and own name of a collector → its gaps, with the names of folders as paths of readings begin; "" is all that it reads.
+        self._gaps: dict[tuple[str, str], dict[str, str]] = {}
+        #: The lengths of names of folders: a key may have a million slashes.
+        self._lengths: dict[tuple[str, str], set[int]] = {}
+        for what in unread:
+            collector, _, gap = what.partition(": ")
+            kind, _, own = collector.partition(".")
+            owner, folder = (TYPES.get(kind, ""), own), f"{gap.rstrip('/')}/"
+            gaps = self._gaps.setdefault(owner, {})
+            gaps.setdefault(gap, what)
+            if gap:
+                gaps.setdefault(folder, what)
+                self._lengths.setdefault(owner, set()).add(len(folder))
+
+    def gap(self, path: ReadingPath) -> str:
+        """The gap behind which the reading at ``path`` may exist; "" when there is none."""
+        kind, subtype, key = path
+        owners = ("", *(subtype[:end] for end in range(1, len(subtype)) if subtype[end] in "-."), subtype)
+        for own in owners:
+            gaps = self._gaps.get((kind, own))
+            if gaps is None:
+                continue
+            if "" in gaps:
+                return gaps[""]
+            if key.startswith("/"):
+                names = (key, *(key[:length] for length in self._lengths[kind, own]))
+            elif own == subtype:
+                return next(iter(gaps.values()))
+            else:
+                names = (subtype, f"{subtype}/{key}")
+            for name in names:
+                if name in gaps:
+                    return gaps[name]
+        return ""

@@ -349,10 +349,13 @@ def test_waivers_hold_until_their_last_day_and_for_their_nodes() -> None:
         ({"id": "a", "path": "OS.a.b", "reason": "x"}, "expected either id or path"),
         ({"id": "a"}, "expected a name"),
         ({"id": "a", "reason": "x", "expires": "soon"}, "invalid date"),
+        ({"id": "a", "reason": "x", "expires": "2026-02-29"}, "invalid date"),
+        ({"id": "a", "reason": "x", "expires": "٢٠٢٦-12-31"}, "invalid date"),
+        ({"id": "a", "reason": "x", "nodes": ["gpu-*-*"]}, "a name can have one *"),
         ({"id": "a", "reason": "x", "until": "2026-12-31"}, "unknown field 'until'"),
     ],
 )
-def test_malformed_waivers_are_refused(entry: dict[str, str], why: str) -> None:
+def test_malformed_waivers_are_refused(entry: dict[str, Any], why: str) -> None:
     with pytest.raises(InvalidData, match=r"w.yaml: waivers\[0\]") as caught:
         read_waivers({"waivers": [entry]}, "w.yaml")
     assert why in caught.value.message

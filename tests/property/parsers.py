@@ -46,6 +46,7 @@ from eidos.collectors import (
     os_sysctl,
 )
 from eidos.dbus import marshalling, message, sasl, signature, unmarshalling
+from eidos.diff.tree_comparison import Part, TreeComparison
 from eidos.errors import EidosError, NotApplicable
 from eidos.files import go_binary, host
 from eidos.fleet import bootstrap, hostlist, pseudonyms, results
@@ -55,6 +56,7 @@ from eidos.http_wire import client, presigned_upload, proxy, request_head, reque
 from eidos.kube import cluster_config, labels, stored_object
 from eidos.manifest import kubernetes_fields
 from eidos.model import bundle, condition, constraint, pattern, plugin, quantity, snapshot, systemd_unit, values_schema
+from eidos.model.reading_gaps import ReadingGaps
 from eidos.nvidia import driver_files, gpu_values, nvidia_smi, nvidia_smi_readings
 from eidos.oci import auth_file, image_manifest, reference, registry_auth, registry_store
 from eidos.recipe.lint import reading_paths
@@ -236,6 +238,21 @@ def _flag_values(text: str) -> object:
 #: A short list of harmless names.
 _NAMES = harmless_names.NameList("console x.* [words] curl run")
 
+
+def _compared_list(text: str) -> None:
+    """Two lists whose items are the words of a text, which may all have one key."""
+    comparison = TreeComparison(lambda *_: ("changed", ""))
+    comparison.compare(Part(is_set=True), text.split(), text.split()[1:])
+
+
+def _gaps_of_readings(text: str) -> None:
+    """Each word of a text is a gap, and a reading that is looked up."""
+    words = text.split()
+    gaps = ReadingGaps({f"os.sysctl: {word}": "" for word in words})
+    for word in words:
+        gaps.gap(("OS", "sysctl", f"{word}/x"))
+
+
 PARSERS: dict[str, Parser] = {
     # What a host says
     "boot parameters": _of_text(_grub, "a=b", " ", '"', "="),
@@ -364,6 +381,9 @@ PARSERS: dict[str, Parser] = {
     ),
     "pattern": _of_text(pattern.parse_pattern, "a", "(", ")", "|", "*", "+", "[a-z]", "\\d", "[", "^"),
     "quantity": _of_text(quantity.parse_quantity, "1", ".", " ", "GiB", "s"),
+    "count": _of_text(quantity.parse_count, "1", "²", ".", "-"),
+    "list with keys, compared": _of_text(_compared_list, "a ", "b ", "a#2 "),
+    "gaps and readings": _of_text(_gaps_of_readings, "/a ", "/", " ", "/a/b "),
     "timestamp": _of_text(snapshot_checks.parse_timestamp, "2026-11-29T06:00:00", ".1", "Z", "+01:00"),
     "duration": _of_text(duration.parse_duration, "1h", "1", ".", "s", "m"),
     "host list": _of_text(lambda text: hostlist.parse_hostlist(text, "x"), "a,", "a[1-2],", "[", "]", ",", "1-9", "a\n", "#"),

@@ -58,6 +58,8 @@ FAILED_ONCE = (
     ("table with all lines", Shape("", "\u00e9", "")),
     ("output of a remote program", Shape("", "--m begin\n--m end--m begin\n", "")),
     ("nvidia-smi", Shape("", "<processes>", "")),
+    ("list with keys, compared", Shape("", "a ", "")),
+    ("gaps and readings", Shape("", "/", "")),
     ("nvidia-smi", Shape("", "<gpu><a>", "")),
 )
 
