@@ -7,6 +7,7 @@ judged is one line for each reason; what passed is only counted. Every text of a
 from __future__ import annotations
 
 from eidos.check.report_groups import cost_text, group_findings, node_classes, node_name, remedy_steps, shorten_names, source_text
+from eidos.log import printable
 from eidos.model.finding import FAIL, UNKNOWN, WAIVED
 from eidos.templates.text_template import escape_markdown, markdown_code
 from eidos.wording import count_of
@@ -25,11 +26,11 @@ LIMIT = 60_000
 def render(reports: tuple[CheckReport, ...]) -> str:
     """The reports as one text of at most LIMIT characters; one that is cut says how many findings are missing."""
     many = len(reports) > 1
-    parts = list(_fleet(reports) if many else _head(reports[0]))
+    parts = list(map(_visible, _fleet(reports) if many else _head(reports[0])))
     groups = [group for group in group_findings(reports) if group.finding.status in (FAIL, WAIVED)]
     length = sum(map(len, parts))
-    entries = [_entry(group, many) for group in groups]
-    unknown = _unknown([group for group in group_findings(reports) if group.finding.status == UNKNOWN])
+    entries = [_visible(_entry(group, many)) for group in groups]
+    unknown = list(map(_visible, _unknown([group for group in group_findings(reports) if group.finding.status == UNKNOWN])))
     room = LIMIT - length - min(len(unknown), LIMIT // 10) - 200
     for number, entry in enumerate(entries):
         room -= len(entry)
@@ -43,6 +44,11 @@ def render(reports: tuple[CheckReport, ...]) -> str:
             text if len(text) <= LIMIT // 10 else f"\n{len(unknown) - 1:,} reasons why something could not be judged are left out.\n"
         )
     return "".join(parts)
+
+
+def _visible(text: str) -> str:
+    """The text with what could steer a terminal written as escapes; its lines and tabs stay."""
+    return text if text.isprintable() else "\n".join("\t".join(map(printable, line.split("\t"))) for line in text.split("\n"))
 
 
 def _head(report: CheckReport) -> Iterator[str]:

@@ -174,6 +174,7 @@ def test_documents_are_valid_by_the_public_schemas(count: int) -> None:
 def test_any_report_has_every_form(any_reports: tuple[CheckReport, ...]) -> None:
     for form in FORMATS:
         render(any_reports, form).encode()
+    assert all(char.isprintable() or char in "\n\t" for char in render(any_reports, "markdown"))
     ET.fromstring(render(any_reports, "junit").encode())
     sarif = json.loads(render(any_reports, "sarif"))
     assert [len(run["results"]) for run in sarif["runs"]] == [len(report.findings) for report in any_reports]
