@@ -37,6 +37,9 @@ _COMPLETE = ("OS.grub", "OS.kmod")
 #: What a collector of GPUs reports of a host that has none.
 _NO_GPU = ("no NVIDIA driver", "no NVIDIA driver loaded")
 
+#: First words of names that are no readings.
+DERIVED_ROOTS = ("query", "node", "recipe", "snapshot")
+
 #: How the paths of all GPUs begin.
 GPUS = "GPU.gpu-"
 
@@ -77,6 +80,8 @@ class NodeReadings:
             if root not in _COLLECTOR_TYPES:
                 if path in self.underived:
                     raise Unread(self.underived[path])
+                if root not in DERIVED_ROOTS:
+                    raise Unread(f"{root!r} is not a type of measurement")
                 return self.derived.get(path)
             self._absences[path] = self._absence(path)
         elif text == WITHHELD:

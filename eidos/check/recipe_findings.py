@@ -7,8 +7,9 @@ both of one path are one finding; must not know any path, nor how values compare
 from __future__ import annotations
 
 from eidos.check.evaluation import not_applicable, shown_readings, unknown
-from eidos.check.value_comparison import FAILS, IGNORE, PRESENT
+from eidos.check.value_comparison import ABSENT, FAILS, IGNORE, PRESENT
 from eidos.model.condition_nodes import ALL, Comparison, Judgement, Quantified, Unread
+from eidos.model.expression import Expression
 from eidos.model.finding import ERROR, FAIL, PASS, Finding, FindingSource
 from eidos.model.number_format import format_scalar
 from eidos.model.quantity import with_unit_of
@@ -16,7 +17,7 @@ from eidos.model.record import replace
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from eidos.check.node_readings import NodeReadings
     from eidos.check.value_comparison import Comparisons
@@ -59,7 +60,7 @@ def recipe_findings(
     recipe: Recipe, node: NodeReadings, comparisons: Comparisons, before_finding: Callable[[], object] = lambda: None
 ) -> Iterator[Finding]:
     """A finding for each path that the recipe limits or recommends, by path; ``before_finding`` is called before each."""
-    limits = {constraint.name: constraint for constraint in recipe.constraints}
+    limits = _limits(recipe.constraints)
     values = {
         f"{m.type}.{s.name}.{key}": format_scalar(value) for m in recipe.measurements for s in m.subtypes for key, value in s.data.items()
     }
@@ -69,6 +70,18 @@ def recipe_findings(
         finding = _judge_path(path, limits.get(path), values.get(path), recipe, node, comparisons)
         if finding:
             yield finding if finding.reason or finding.status != PASS else replace(finding, reason=why.get(path, ""))
+
+
+def _limits(constraints: Iterable[Constraint]) -> dict[str, Constraint]:
+    """The constraints by path; of several for one path, which no recipe of ours has, all must hold."""
+    limits: dict[str, Constraint] = {}
+    for constraint in constraints:
+        other = limits.get(constraint.name)
+        if other and constraint.value != other.value:
+            terms = dict.fromkeys((*other.value.terms, *constraint.value.terms))
+            constraint = replace(constraint, value=Expression(tuple(terms)), why=other.why or constraint.why)
+        limits[constraint.name] = constraint
+    return limits
 
 
 def _judge_path(
@@ -91,6 +104,9 @@ def _judge_path(
     others = _repeated(node, path) if actual is None else []
     if actual is None and not others:
         absence = node.absence(path)
+        if limit and {PRESENT, ABSENT} & {each.operator for each in limit.value.plain_terms()}:
+            status = PASS if limit.value.holds(None) else FAIL
+            return replace(blank, status=status, actual=absence or "not set", evidence={path: ""})
         if limit or rule.absent != FAILS or absence != "not set":
             return not_applicable(blank, f"{describe_path(path)}: {absence or 'not set'}")
     texts = [actual] if actual is not None else others or [None]

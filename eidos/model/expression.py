@@ -14,7 +14,7 @@ from eidos.semver import parse_version, try_parse_version
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from typing import Union
 
     from eidos.model.measurement import Reading
@@ -141,12 +141,18 @@ class Expression(Record):
         """
         return bool(_intersect(self._intervals(), (_version_span(version),)))
 
+    def plain_terms(self) -> Iterator[Term]:
+        """All comparisons in it, those of alternatives as well."""
+        for term in self.terms:
+            if isinstance(term, Alternatives):
+                for expression in term.expressions:
+                    yield from expression.plain_terms()
+            else:
+                yield term
+
     def has_patterns(self) -> bool:
         """Whether a pattern is in it: what that takes depends on the length of the reading, too."""
-        return any(
-            any(each.has_patterns() for each in term.expressions) if isinstance(term, Alternatives) else term.operator.endswith(MATCHES)
-            for term in self.terms
-        )
+        return any(term.operator.endswith(MATCHES) for term in self.plain_terms())
 
     def negated(self) -> Expression:
         """The expression that holds where this one does not."""

@@ -579,6 +579,29 @@ def test_any_tree_is_a_document_or_is_refused(tree: Any) -> None:
     assert all(issue.message for issue in lint_checks({"checks/x.yaml": tree, "comparisons.yaml": tree}))
 
 
+@pytest.mark.parametrize(
+    ("constraints", "status", "expected"),
+    [
+        ([("GPU.smi.driver", ">= 590"), ("GPU.smi.driver", "< 600")], "fail", ">= 590, < 600"),
+        ([("GPU.smi.driver", "< 600"), ("GPU.smi.driver", ">= 590")], "fail", "< 600, >= 590"),
+        ([("GPU.smi.driver", ">= 570"), ("GPU.smi.driver", ">= 570")], "pass", ">= 570"),
+        ([("OS.kmod.nouveau", "absent")], "pass", "absent"),
+        ([("OS.kmod.nouveau", "absent or == false")], "pass", "absent or == false"),
+        ([("OS.kmod.nouveau", "present")], "fail", "present"),
+        ([("OS.kmod.nouveau", "== true")], "not-applicable", "== true"),
+        ([("os.kmod.nouveau", "absent")], "unknown", "absent"),
+        ([("Foo.bar", "!= 1")], "unknown", "!= 1"),
+    ],
+)
+def test_every_constraint_of_a_path_counts_and_presence_is_judged(constraints: list[tuple[str, str]], status: str, expected: str) -> None:
+    tree = {
+        "measurements": [{"type": "GPU", "subtypes": [{"subtype": "smi", "data": {"driver": "570"}}]}],
+        "constraints": [{"name": name, "value": value} for name, value in constraints],
+    }
+    finding = by_id(check_node(snapshot(OK_NODE), Recipe.from_tree(tree, "recipe.yaml"), options=OPTIONS))[constraints[0][0]]
+    assert (finding.status, finding.expected) == (status, expected)
+
+
 def test_a_constraint_on_every_gpu_names_those_that_break_it() -> None:
     gpus = {"GPU.gpu-0": {**GPU, "memory.total-mib": 81559}, "GPU.gpu-1": {**GPU, "memory.total-mib": 40960}}
     recipe = Recipe.from_tree(
