@@ -53,7 +53,7 @@ def quick_line(reports: Sequence[CheckReport], fail_on: str) -> str:
     lines = []
     for report in reports:
         text = _line(report.findings, fail_on)
-        lines.append(f"{node_name(report)}: {text}\n" if len(reports) > 1 else f"{text}\n")
+        lines.append(f"{_plain(node_name(report))}: {text}\n" if len(reports) > 1 else f"{text}\n")
     return "".join(lines)
 
 

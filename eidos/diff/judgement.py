@@ -10,7 +10,7 @@ from eidos.diff.tree_comparison import EQUAL, IGNORED, MISSING, NOT_COMPARED
 from eidos.model.diff import ADDED, CHANGED, REMOVED, UNREAD
 from eidos.model.measurement import WITHHELD
 from eidos.model.number_format import format_scalar
-from eidos.model.reading_gaps import ReadingGaps, unread_parts
+from eidos.model.reading_gaps import ReadingGaps, is_of, unread_parts
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -88,20 +88,9 @@ class ReadingJudgement:
         if gap:
             return f"{gap}: {self._unread[side][gap]}"
         for name in self._not_run[side]:
-            if _is_from(name, path):
+            if is_of(name, path):
                 return f"{name} was not collected"
         return ""
-
-
-def _is_from(collector: str, path: tuple[str, str, str]) -> bool:
-    """Whether a collector that was not run may have made a reading; ``os.boot`` makes ``boot-cmdline``, too.
-
-    >>> _is_from("os.boot", ("OS", "boot-cmdline", "x")), _is_from("gpu", ("GPU", "gpu-0", "x")), _is_from("os.boot", ("OS", "grub", "x"))
-    (True, True, False)
-    """
-    kind, _, name = collector.partition(".")
-    subtype = path[1]
-    return path[0].lower() == kind and (not name or subtype == name or subtype.startswith((f"{name}-", f"{name}.")))
 
 
 def _compare_texts(old: Any, new: Any) -> str:

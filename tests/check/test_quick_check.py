@@ -99,4 +99,6 @@ def test_the_result_is_one_line_that_fits_a_reason(findings: list[Finding], fail
     assert line.startswith("ok: ") is not any(f.status in (FAIL, UNKNOWN) and SEVERITIES.index(f.severity) <= limit for f in findings) or (
         findings[0].id.startswith("ok")
     )
-    assert quick_line([report, replace(report, node="gpu-08")], fail_on).count("\n") == 2
+    lines = quick_line([report, replace(report, node='gpu-08\n\x1b[31m"')], fail_on)
+    assert lines.count("\n") == 2
+    assert lines.replace("\n", "").isprintable()

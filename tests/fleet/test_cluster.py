@@ -272,7 +272,7 @@ def begun(tmp_path: Path, *nodes: str, seconds: float = 10) -> Iterator[tuple[Ap
         def connect(deadline: float) -> api_client.KubeClient:
             return api_client.connect(cluster, deadline=deadline)
 
-        client = connect(time.monotonic() + 20)
+        client = connect(time.monotonic() + 5 * AMPLE_S)
         plan = FleetPlan("eidos", "1", (), {node: job(node) for node in nodes}, "cm://eidos/{}".format)
         yield server, _Run(plan, client, seconds, 20.0, time.monotonic() + 600), connect
         client.close()
