@@ -3,23 +3,26 @@
 Knows the keys of layers, the entries of the catalog, the versions that constraints name, and how layers make the advice of a combination:
 of its own, by GPU, by service, or generic; must not know what a layer recommends, nor how it is shown.
 
-A combination has advice of its own when a layer for the GPU and the service together, with a source, adds or changes a line of the recipe,
-for the nodes of one system at least.
+A combination has advice of its own when a layer for the GPU and the service together, with a source, changes the recipe for the nodes of
+one system at least.
 """
 
 from __future__ import annotations
 
-from eidos.model.query import READING_PATHS, version_expression, words_of
+import itertools
+
+from eidos.model.query import READING_PATHS, Query, version_expression, words_of
+from eidos.model.record import replace
 from eidos.recipe.catalog import IMPLIED, Machine
 from eidos.recipe.charts import with_dependencies
 from eidos.recipe.layer import newest_date
-from eidos.recipe.provenance import is_removal, lines
-from eidos.recipe.recipe_warnings import may_have_gpu
+from eidos.recipe.recipe_warnings import SPECIFIC, implied_fields, may_have_gpu
+from eidos.recipe.resolver import merged_content
 from eidos.semver import parse_version
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from typing import Any
 
     from eidos.recipe.layer import Layer
@@ -113,14 +116,15 @@ def advice_matrix(store: Store) -> list[dict[str, str]]:
     """For each GPU, service and intent of the catalog: the kind of advice, and the date of the newest source behind it."""
     names = {field: store.catalog.names(field) for field in _FIELDS}
     keys = [(layer, _alternatives(layer, store)) for layer in store.overlays]
-    content = {layer.name: {path: value for path, value, *_ in lines(layer)} for layer in (store.base, *store.overlays)}
+    own = _own_advice(store)
     cells = []
     for gpu in names["gpu"]:
         for service in names["service"]:
             for intent in names["intent"]:
-                kind, layers = _advice({"gpu": gpu, "service": service, "intent": intent}, store, keys, content)
+                query = {"gpu": gpu, "service": service, "intent": intent}
+                kind, layers = _advice(query, store, keys, own)
                 newest = newest_date(source.date for layer in layers for source in layer.sources)
-                cells.append({"gpu": gpu, "service": service, "intent": intent, "advice": kind, "newest": newest})
+                cells.append({**query, "advice": kind, "newest": newest})
     return cells
 
 
@@ -132,36 +136,54 @@ def summary(cells: Iterable[dict[str, str]]) -> dict[str, int]:
     return counts
 
 
+def _own_advice(store: Store) -> dict[tuple[str, ...], list[Layer]]:
+    """By GPU, service and intent, the layers for the GPU and the service together that change a recipe for nodes of one system at least."""
+    from eidos.recipe.lint.combinations import samples
+
+    own: dict[tuple[str, ...], list[Layer]] = {}
+    for_pairs = {layer.name for layer in store.overlays if layer.sources and _is_for_pair(layer, store)}
+    for layer in store.overlays:
+        fields = layer.key.fields()
+        words = {field: words_of(fields.pop(field, "")) for field in _FIELDS}
+        for sample in samples(Query(**fields)) if layer.name in for_pairs else ():
+            implied = store.catalog.with_implied(sample.fields())
+            choices = [
+                words[field] if words[field] != ("",) else (implied[field],) if field in implied else store.catalog.names(field)
+                for field in _FIELDS
+            ]
+            for cell in itertools.product(*choices):
+                if layer not in own.get(cell, ()):
+                    layers = (store.base, *store.matching(replace(sample, **dict(zip(_FIELDS, cell)))))
+                    others = [each for each in layers if each.name not in for_pairs]
+                    with_it = [each for each in layers if each == layer or each.name not in for_pairs]
+                    if merged_content(others, store) != merged_content(with_it, store):
+                        own.setdefault(cell, []).append(layer)
+    return own
+
+
+def _is_for_pair(layer: Layer, store: Store) -> bool:
+    """Whether a layer's key has a GPU and a service, or machines that imply both."""
+    return {*SPECIFIC} <= implied_fields(layer.key, store.catalog).keys()
+
+
 def _advice(
-    query: dict[str, str], store: Store, keys: Sequence[tuple[Layer, _Alternatives]], content: dict[str, dict[str, Any]]
+    query: dict[str, str], store: Store, keys: Sequence[tuple[Layer, _Alternatives]], own: Mapping[tuple[str, ...], list[Layer]]
 ) -> tuple[str, list[Layer]]:
     """The kind of advice for a query, and the layers that it comes from."""
     if not may_have_gpu(query["service"], query["gpu"], store.catalog):
         return NONE, []
-    own: list[Layer] = []
+    cell = tuple(query.values())
+    if cell in own:
+        return OWN, own[cell]
     named: dict[str, list[Layer]] = {BY_GPU: [], BY_SERVICE: []}
-    others: dict[str, Any] = dict(content[store.base.name])
     for layer, alternatives in keys:
         # What other fields a key names (the system, versions) is open here: there are nodes for which it holds.
-        if not any(all(query[field] in words for field, words in fields.items()) for fields in alternatives):
-            continue
-        fields = alternatives[0]
-        if layer.sources and "gpu" in fields and "service" in fields:
-            own.append(layer)
-            continue
-        others.update(content[layer.name])
-        for field in (BY_GPU, BY_SERVICE):
-            if field in fields:
-                named[field].append(layer)
-    changing = [layer for layer in own if any(_changes(others, path, value) for path, value in content[layer.name].items())]
-    if changing:
-        return OWN, changing
+        if any(all(query[field] in words for field, words in fields.items()) for fields in alternatives):
+            fields = alternatives[0]
+            if not (layer.sources and "gpu" in fields and "service" in fields):
+                for field, layers in named.items():
+                    layers += [layer] * (field in fields)
     return next(((kind, layers) for kind, layers in named.items() if layers), (GENERIC, [store.base]))
-
-
-def _changes(others: dict[str, Any], path: str, value: Any) -> bool:
-    """Whether a layer's line differs from that of the others, or removes theirs."""
-    return others.get(path) is not None if is_removal(path, value) else others.get(path, ...) != value
 
 
 def _alternatives(layer: Layer, store: Store) -> _Alternatives:

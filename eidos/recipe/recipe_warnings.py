@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 #: Fields of a query for which a specific layer is expected.
 SPECIFIC = ("gpu", "service")
 
+#: The name of the layer that a machine brings (:data:`eidos.recipe.machines.NAME`).
+MACHINES = "machines.yaml"
+
 #: The component that installs the driver unless its values say otherwise (chart gpu-operator, driver.enabled), the reading of the driver's
 #: module, and the readings that show such a component at work: its image, its policy.
 DRIVER_INSTALLER, DRIVER_MODULE, INSTALLER_READINGS = "gpu-operator", "OS.kmod.nvidia", ("K8s.image.gpu-operator", "K8s.policy.")
@@ -42,7 +45,7 @@ def find_warnings(
     for field in dict.fromkeys((*SPECIFIC, *NAMES)):
         if field in requested and field not in named and (field, requested[field]) != ("platform", "none"):
             yield _generic(requested, field, store)
-    if PAIR in find_generic(requested, layers) and named.issuperset(SPECIFIC):
+    if PAIR in find_generic(requested, layers, store.catalog) and named.issuperset(SPECIFIC):
         pair = " and ".join(f"{field} {requested[field]!r}" for field in SPECIFIC)
         near = nearest(requested, SPECIFIC, store)
         yield f"no layer covers {pair} together: the recipe combines what is known of each" + _without_machine(requested, store) + near
@@ -85,15 +88,24 @@ def second_driver(facts: dict[str, str], components: tuple[Component, ...]) -> I
         )
 
 
-def find_generic(requested: dict[str, str], layers: Iterable[Layer]) -> tuple[str, ...]:
-    """Those of gpu, service and both together that are requested and that the key of no layer names."""
-    keys = [layer.key.fields() for layer in layers]
+def find_generic(requested: dict[str, str], layers: Iterable[Layer], catalog: Catalog) -> tuple[str, ...]:
+    """Those of gpu, service and both together that are requested and that the key of no layer names, itself or by its machines.
+
+    Layers for the service alone say nothing of a GPU on it, and neither does the number of GPUs that a machine has.
+    """
+    keys = [implied_fields(layer.key, catalog) for layer in layers if layer.name != MACHINES]
     parts = {**{field: (field,) for field in SPECIFIC}, PAIR: SPECIFIC}
     return tuple(
         name
         for name, fields in parts.items()
         if all(field in requested for field in fields) and not any(all(field in key for field in fields) for key in keys)
     )
+
+
+def implied_fields(key: Query, catalog: Catalog) -> dict[str, str]:
+    """The fields of a key, and those that the first of its machines implies."""
+    fields = key.fields()
+    return catalog.with_implied({**fields, "machine": words_of(key.machine)[0]}) if key.machine else fields
 
 
 def strict_problems(recipe: Recipe, flags: Collection[str], facts: dict[str, str] | None, store: Store) -> Iterator[str]:

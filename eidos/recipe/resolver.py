@@ -22,7 +22,7 @@ from eidos.wording import did_you_mean
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
     from typing import Any
 
     from eidos.model.chart import Chart
@@ -65,7 +65,7 @@ def resolve(
         measurements=_readings(layers),
         constraints=constraints,
         components=components,
-        generic=find_generic(requested, layers) if check else (),
+        generic=find_generic(requested, layers, store.catalog) if check else (),
         impossible=tuple(find_impossible(requested, store)) if check else (),
         warnings=tuple(find_warnings(requested, store, layers, constraints, components)) if check else (),
         history=history(layers) if explain else {},
@@ -73,6 +73,16 @@ def resolve(
     if check:
         _check(recipe, layers, store)
     return recipe
+
+
+def merged_content(layers: Sequence[Layer], store: Store) -> object:
+    """What layers make of a recipe, without the reasons: equal for those that make the same. None when they contradict one another."""
+    try:
+        limits = {constraint.name: constraint.value for constraint in _constraints(layers)}
+        components = [(component.id, component.version, component.values) for component in _components(layers, store.charts)]
+    except InvalidData:
+        return None
+    return [(kind.type, part.name, part.data) for kind in _readings(layers) for part in kind.subtypes], limits, components
 
 
 def _requested(ids: tuple[str, ...]) -> tuple[Layer, ...]:
@@ -102,7 +112,7 @@ def _owners(path: str, steps: Mapping[str, tuple[Step, ...]]) -> str:
     return ", ".join(dict.fromkeys(names)) or "components.yaml"
 
 
-def _readings(layers: tuple[Layer, ...]) -> tuple[Measurement, ...]:
+def _readings(layers: Sequence[Layer]) -> tuple[Measurement, ...]:
     grouped: dict[str, dict[str, dict[str, Value]]] = {}
     for layer in layers:
         for kind, name, key in (removal.target for removal in layer.removals if len(removal.target) == 3):
@@ -123,7 +133,7 @@ def _readings(layers: tuple[Layer, ...]) -> tuple[Measurement, ...]:
     return tuple(measurements)
 
 
-def _constraints(layers: tuple[Layer, ...]) -> tuple[Constraint, ...]:
+def _constraints(layers: Sequence[Layer]) -> tuple[Constraint, ...]:
     merged: dict[str, Constraint] = {}
     owners: dict[str, list[str]] = {}
     for layer in layers:
@@ -155,7 +165,7 @@ def _constraints(layers: tuple[Layer, ...]) -> tuple[Constraint, ...]:
     return tuple(merged[name] for name in sorted(merged))
 
 
-def _components(layers: tuple[Layer, ...], charts: Mapping[str, Chart]) -> tuple[Component, ...]:
+def _components(layers: Sequence[Layer], charts: Mapping[str, Chart]) -> tuple[Component, ...]:
     choices: dict[str, list[Choice]] = {}
     for layer in layers:
         for choice in layer.choices:

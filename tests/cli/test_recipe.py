@@ -259,6 +259,7 @@ def test_strict_judges_versions_of_flags_before_the_snapshot(pyz: Path, tmp_path
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
+        (["--gpu", "l40s", "--service", "oke"], "the recipe is generic: no layer is made for the requested gpu+service"),
         (["--gpu", "l40", "--service", "gke"], "the recipe is generic: no layer is made for the requested gpu+service"),
         (["--os", "rhel", "--service", "gke"], "no such node is possible: gke offers cos and ubuntu, not rhel"),
         (["--os", "cos", "--service", "eks"], "no such node is possible: eks offers amazonlinux, bottlerocket, rhel and ubuntu, not cos"),

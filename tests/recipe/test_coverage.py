@@ -62,6 +62,7 @@ def test_training_on_a_machine_has_the_component_of_its_network_and_no_other(mac
 @pytest.mark.parametrize("query", list(grid()), ids=lambda query: "-".join(query.fields().values()))
 def test_a_recipe_of_the_grid_holds_together(query: Query) -> None:
     recipe = resolve(query, store(), explain=True)
+    assert "gpu+service" not in (recipe.generic or ()) or is_generic(query, store())
     merged = MergedRecipe(recipe, (store().base, *store().matching(query)), version_limits(recipe, shipped_rules()))
     assert [issue for issue in cross_check(merged, shipped_rules(), store().charts) if issue.severity == ERROR] == []
     bundle = make_bundle(recipe, chart_data=load_charts(None))

@@ -73,7 +73,7 @@ QUESTIONS: dict[str, dict[str, str]] = {
     "lke-rtx-pro-6000": {"os": "ubuntu", "osv": "24.04", "service": "lke", "gpu": "rtx-pro-6000", "intent": "inference"},
     "oke-gb200-infiniband": {"machine": "BM.GPU.GB200.4", "os": "ubuntu", "osv": "24.04"},
     "oke-gb300": {"os": "ubuntu", "osv": "24.04", "service": "oke", "gpu": "gb300", "intent": "training"},
-    "oke-l40s": {"service": "oke", "gpu": "l40s"},
+    "oke-l40s": {"service": "oke", "gpu": "l40s", "os": "ubuntu", "osv": "24.04"},
     "oke-h200": {"os": "rhel", "osv": "9.4", "service": "oke", "gpu": "h200"},
     "openshift-h100": {"service": "openshift", "gpu": "h100"},
     "self-managed-gb200-26.04": {"os": "ubuntu", "osv": "26.04", "service": "self-managed", "gpu": "gb200", "intent": "training"},

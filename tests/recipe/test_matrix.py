@@ -50,6 +50,8 @@ def advice(*overlays: dict[str, Any], gpu: str = "h100", service: str = "eks", i
         # What a layer for both repeats is no advice of its own.
         ([layer(gpu="h100"), layer(gpu="h100", service="eks")], BY_GPU),
         ([layer(gpu="h100"), layer("2", gpu="h100", service="eks")], OWN),
+        ([layer("2", service="eks", os="rhel"), layer("2", gpu="h100", service="eks")], OWN),
+        ([layer("2", gpu="h100", service="eks"), layer(gpu="h100", service="eks", intent="training", source=[])], BY_GPU),
         ([{"key": {"gpu": "h100", "service": "eks"}, "source": SOURCE}], GENERIC),
     ],
 )

@@ -357,7 +357,7 @@ def test_what_is_generic_and_what_is_near_for_every_query_of_the_catalog(gpu: st
         keys = [set(layer.key.fields()) for layer in layers]
         parts = {"gpu": {"gpu"}, "service": {"service"}, "gpu+service": {"gpu", "service"}}
         generic = [name for name, part in parts.items() if part <= set(fields) and not any(part <= key for key in keys)]
-        assert list(find_generic(fields, layers)) == generic
+        assert list(find_generic(fields, layers, store.catalog)) == generic
         for part in (("gpu",), ("service",), ("gpu", "service"), ("os",)):
             near = dict(re.findall(r"(\w+)=([^,]+)", nearest(fields, part, store)))
             assert not near or set(part) <= set(near)
