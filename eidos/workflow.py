@@ -216,13 +216,13 @@ def _recipe_of_node(
     """The recipe for the node of a snapshot, and its readings by path."""
     from eidos.model.record import replace
     from eidos.recipe.detection import detect
-    from eidos.recipe.recipe_warnings import second_driver
+    from eidos.recipe.recipe_warnings import driver_warnings, second_driver
     from eidos.recipe.resolver import resolve
 
     detected = detect(snapshot, store.catalog, query)
     recipe = resolve(replace(detected.query, **query.fields()), store, unknown=detected.unknown, explain=explain, extra=components)
     facts = snapshot.readings()
-    drivers = second_driver(facts, recipe.components)
+    drivers = (*driver_warnings(facts, store), *second_driver(facts, recipe.components))
     return replace(recipe, warnings=(*detected.warnings, *recipe.warnings, *drivers)), facts
 
 

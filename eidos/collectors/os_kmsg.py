@@ -57,6 +57,7 @@ EVENTS = (
     ("NVRM: API mismatch", "nvrm-version-mismatch"),
     ("NVRM: The NVIDIA probe routine failed", "nvrm-probe-failed"),
     ("RmInitAdapter failed", "nvrm-init-failed"),
+    ("request_free_mem_region() err", "uvm-hmm-failed"),
     ("AER: Corrected error", "aer-corrected"),
     ("AER: Correctable error", "aer-corrected"),
     ("AER: Multiple Corrected", "aer-corrected"),
@@ -78,7 +79,20 @@ EVENTS = (
 )
 
 #: What every message that matters has, for a quick look at all others.
-_HINTS = ("Xid", "NVRM", "GPU", "AER:", "Hardware Error", "ut of memory", "blocked for", "ockup", "LOCKUP", "ink down", "ink is ")
+_HINTS = (
+    "Xid",
+    "NVRM",
+    "mem_region",
+    "GPU",
+    "AER:",
+    "Hardware Error",
+    "ut of memory",
+    "blocked for",
+    "ockup",
+    "LOCKUP",
+    "ink down",
+    "ink is ",
+)
 
 #: Records that are looked at together.
 _BLOCK = 128

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 class CatalogEntry(Record):
     """One word: ``name``, other words for it, and the patterns by which a host shows it; ``recipes/catalog.yaml`` says what each means.
 
-    ``architecture`` is a GPU's, ``cpu`` that of its host; ``systems`` are all that nodes of a service can run, or none when any may be.
+    ``architecture`` is a GPU's, ``cpu`` that of its host; ``systems`` are all that nodes of a service can run, or none when any may be,
+    ``withdrawn`` those that it offered once, with what became of them.
     ``excluded`` is why no recipe is made for what is known and out of scope; ``is_undetectable`` when the data says that no host shows it.
     """
 
@@ -37,6 +38,7 @@ class CatalogEntry(Record):
     architecture: str = ""
     cpu: str = ""
     systems: tuple[str, ...] = ()
+    withdrawn: dict[str, str] = {}
     excluded: str = ""
     is_undetectable: bool = False
 
@@ -229,6 +231,7 @@ def _read_entry(tree: TreeReader) -> CatalogEntry:
         architecture=tree.text("architecture"),
         cpu=tree.text("cpu"),
         systems=tree.names("systems"),
+        withdrawn=tree.text_map("withdrawn"),
         excluded=tree.text("excluded"),
         is_undetectable=tree.tree.get("detect") == [],
         **patterns,

@@ -14,7 +14,7 @@ from eidos.recipe.catalog import Machine, built_by
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
     from eidos.model.constraint import Constraint
     from eidos.model.recipe import Component, Recipe
@@ -27,6 +27,12 @@ SPECIFIC = ("gpu", "service")
 
 #: The name of the layer that a machine brings (:data:`eidos.recipe.machines.NAME`).
 MACHINES = "machines.yaml"
+
+#: The version of the driver that a node reports, and a recipe recommends.
+DRIVER = "GPU.smi.driver"
+
+#: How many branches of the driver a message names.
+_BRANCHES_SHOWN = 6
 
 #: The component that installs the driver unless its values say otherwise (chart gpu-operator, driver.enabled), the reading of the driver's
 #: module, and the readings that show such a component at work: its image, its policy.
@@ -81,11 +87,50 @@ def second_driver(facts: dict[str, str], components: tuple[Component, ...]) -> I
     if values is None or values.get("driver", {}).get("enabled") is False:
         return
     if facts.get(DRIVER_MODULE) == "true" and not any(path.startswith(INSTALLER_READINGS) for path in facts):
-        version = facts.get("GPU.smi.driver", "")
+        version = facts.get(DRIVER, "")
         yield (
             f"the host has loaded an NVIDIA driver{version and f' ({version})'} that no {DRIVER_INSTALLER} in the snapshot installed, but "
             f"that of the recipe installs one; to keep the host's, make the bundle with --set {DRIVER_INSTALLER}:driver.enabled=false"
         )
+
+
+def driver_warnings(facts: dict[str, str], store: Store) -> Iterator[str]:
+    """A sentence when what a node reports as its driver cannot be one, or is of a branch that the rules do not name.
+
+    Windows has branches of its own numbers, which WSL reports: nothing is known of those, either.
+    """
+    text = facts.get(DRIVER, "")
+    if text not in ("", WITHHELD) and driver_problem(text, [branch for branch, _ in store.cuda]):  # the other tables need to be read
+        problem = driver_problem(text, driver_branches(store.cuda, store.rules))
+        if problem:
+            yield f"{DRIVER} is {text!r}: {problem}"
+
+
+def driver_problem(version: str, branches: Sequence[str]) -> str:
+    """Why a text is no version of NVIDIA's driver whose branch is one of ``branches``; "" when it is one.
+
+    >>> driver_problem("999.1.1", ["580", "595"]), driver_problem("^580", ["580"]), driver_problem("580.95.05", ["580"])
+    ('nothing is known of branch 999; the newest known are 580 and 595', 'not a version of the driver, such as 580.178.04', '')
+    """
+    branch, *rest = version.split(".")
+    if len(branch) != len("580") or len(rest) > 2 or not all(part.isascii() and part.isdigit() for part in (branch, *rest)):
+        return "not a version of the driver, such as 580.178.04"
+    if branch in branches:
+        return ""
+    *others, last = branches[-_BRANCHES_SHOWN:] or ("none",)
+    return f"nothing is known of branch {branch}; the newest known are {', '.join(others)}{' and ' if others else ''}{last}"
+
+
+def driver_branches(cuda: Iterable[tuple[str, str]], rules: Mapping[str, object]) -> list[str]:
+    """The branches of the driver that the tables ``cuda``, ``ends`` and ``releases`` name, in order."""
+    branches = {branch for branch, _ in cuda}
+    for table, field in (("ends", "version"), ("releases", "versions")):
+        rows = rules.get(table)
+        for row in rows if isinstance(rows, list) else ():
+            if isinstance(row, dict) and row.get("product") == "driver":
+                versions = row.get(field)
+                branches |= {str(version).partition(".")[0] for version in (versions if isinstance(versions, list) else [versions])}
+    return sorted(branch for branch in branches if branch.isdigit())
 
 
 def find_generic(requested: dict[str, str], layers: Iterable[Layer], catalog: Catalog) -> tuple[str, ...]:
@@ -177,7 +222,8 @@ def find_impossible(requested: dict[str, str], store: Store) -> Iterator[str]:
     os_name, service = requested.get("os", ""), store.catalog.entry("service", requested.get("service", ""))
     if service and service.systems and os_name not in service.systems and store.catalog.entry("os", os_name):
         offered = " and ".join(filter(None, (", ".join(service.systems[:-1]), service.systems[-1])))
-        yield f"{service.name} offers {offered}, not {os_name}"
+        once = service.withdrawn.get(os_name, "")
+        yield f"{service.name} offers {offered}, not {os_name}{once and f' ({once})'}"
     builder = built_by(requested.get("k8s", ""), store.catalog.entries.get("service", ()))
     if service and service.is_managed and builder and builder.name != service.name:
         yield f"Kubernetes {requested['k8s']} is a build of {builder.name}, not of {service.name}"

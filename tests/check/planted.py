@@ -394,6 +394,7 @@ FAULTS = (
     Fault("sxid-fatal", "an NVSwitch error", {"OS.kmsg": {"sxid.0000:05:00.0.20034": "fatal"}}, source="leptonai/gpud#338"),
     Fault("driver-probe-failed", "probe routine failed", log("nvrm-probe-failed"), source="NVIDIA/aicr#1858"),
     Fault("driver-init-failed", "RmInitAdapter failed", log("nvrm-init-failed"), source="NVIDIA/open-gpu-kernel-modules#246"),
+    Fault("uvm-hmm-failed", "CUDA initialization fails", log("uvm-hmm-failed"), source="dmlc/xgboost#11356"),
     Fault("pcie-fatal-error", "AER fatal", log("aer-fatal"), source="wilicc/gpu-burn#1"),
     Fault("pcie-non-fatal-error", "AER non-fatal", log("aer-non-fatal"), source="NVIDIA/open-gpu-kernel-modules#1229"),
     Fault("machine-check", "a machine check", log("mce"), source="radiasoft/devops#134"),
@@ -575,6 +576,12 @@ FAULTS = (
         source="nebius/soperator#1392",
     ),
     Fault("file-system-full", "no inode is left", {"OS.storage.volatile": {"mount./tmp.inodes-used-percent": 99.2}}),
+    Fault(
+        "mig-manager-glibc",
+        "a host driver on RHEL 8",
+        {"OS.release": {"ID": "rhel", "VERSION_ID": "8.10"}, "K8s.image": {"k8s-mig-manager": "v0.14.0"}},
+        source="NVIDIA/mig-parted#329",
+    ),
     Fault("gpu-operator-end-of-life", "GPU Operator 25.3", {"K8s.image": {"gpu-operator": "v25.3.4"}}),
 )
 

@@ -266,6 +266,13 @@ def test_strict_judges_versions_of_flags_before_the_snapshot(pyz: Path, tmp_path
         (["--os", "rhel", "--service", "oke"], "no such node is possible: oke offers oraclelinux and ubuntu, not rhel"),
         (["--k8s", "v1.35.5+k3s1", "--service", "aks"], "no such node is possible: Kubernetes v1.35.5+k3s1 is a build of k3s, not of aks"),
         (["--os", "amazonlinux", "--service", "aks"], "no such node is possible: aks offers ubuntu and azurelinux, not amazonlinux"),
+        (
+            ["--os", "flatcar", "--service", "aks"],
+            (
+                "no such node is possible: aks offers ubuntu and azurelinux, not flatcar "
+                "(a preview, ended in June 2026, without GPU Operator)"
+            ),
+        ),
     ],
 )
 def test_strict_objects_to_what_is_generic_or_impossible(pyz: Path, words: list[str], expected: str) -> None:

@@ -479,3 +479,17 @@ def test_a_second_driver_is_not_installed_in_silence(service: str, more: dict[st
     sentences = [warning for warning in recipe.warnings if "--set gpu-operator:driver.enabled=false" in warning]
     assert len(sentences) == is_warned
     assert all("(570.133.20)" in sentence for sentence in sentences)
+
+
+@pytest.mark.parametrize(
+    ("driver", "problem"),
+    [
+        ("999.1.1", "nothing is known of branch 999; the newest known are 580, 590, 595, 610, 615 and 620"),
+        *((text, "not a version of the driver, such as 580.178.04") for text in ("^580", "580.x", ">= 580", "v580.95.05", "[N/A]", "0")),
+        *((text, "") for text in ("580.178.04", "450.80.02", "615.71.09", "620.1", "<withheld>", "")),
+    ],
+)
+def test_what_cannot_be_a_driver_is_a_warning(driver: str, problem: str) -> None:
+    recipe = make_recipe({"service": "gke"}, snapshot=snapshot(GPU_smi={"driver": driver, "gpu.model": "NVIDIA H100 80GB HBM3"}))
+    sentences = [warning for warning in recipe.warnings if warning.startswith("GPU.smi.driver is ")]
+    assert sentences == ([f"GPU.smi.driver is {driver!r}: {problem}"] if problem else [])

@@ -36,6 +36,7 @@ PLANTED: dict[str, Row] = {
     "cert-manager without support": (H100, "cert-manager@v1.17.2", (), "ended"),
     "CUDA of a driver that ended": (OWN, 'GPU.smi.cuda-version: "12.8"', (), "ended"),
     "a driver that release notes misspell": (OWN, "GPU.smi.driver: 595.91.97", (), "unknown-release"),
+    "a driver of an unknown branch": (OWN, "GPU.smi.driver: 999.1.1", (), "unknown-release"),
     "an operator that a page of life cycles misspells": (H100, "gpu-operator@v26.6.0", (), "unknown-release"),
     "a patch that is not built any more": (OWN, "GPU.smi.driver: 580.173.02", (), "superseded"),
     # Ranges of support.

@@ -28,13 +28,17 @@ _DETECTED = ("os", "service", "gpu")
 
 
 def catalog_issues(store: Store) -> Iterator[LintIssue]:
-    """Versions that do not parse, and patterns that match nothing or the wrong entry."""
+    """Versions that do not parse, systems that are no entries, and patterns that match nothing or the wrong entry."""
     for field, entries in store.catalog.entries.items():
         owners: dict[str, str] = {}
         for entry in entries:
             location = f"{CATALOG}: {field}.{entry.name}"
             for version in entry.versions:
                 yield from _version(version, f"{location}.versions")
+            for system in (*entry.systems, *entry.withdrawn):
+                if system not in store.catalog.names("os"):
+                    hint = did_you_mean(system, store.catalog.names("os")) or ""
+                    yield LintIssue(ERROR, "unknown-word", f"{location}.systems", f"unknown os {system!r}", hint)
             signs = {"suffix": entry.suffixes, "label": entry.labels, "image": entry.images}
             if field in _DETECTED and not entry.detect and not any(signs.values()) and not entry.is_undetectable:
                 yield LintIssue(WARNING, "no-pattern", location, "it has no pattern, so no snapshot can match it")

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 BASE, CATALOG, COMPONENTS, RULES, MACHINES, COMPARISONS, SOURCES, _RELEASES = FILES
 
 #: Keys of entries of the catalog and of the components.
-_ENTRY = ("name", "title", "aliases", "detect", "versions", "source", "architecture", "kernel-module", "cpu", "systems", "excluded")
+_ENTRY = ("name", "title", "aliases", "detect", "versions", "source", "architecture", "cpu", "systems", "withdrawn", "excluded")
 _CHART = (*(field.replace("_", "-") for field in Chart._fields), "source")
 
 

@@ -12,6 +12,7 @@ from eidos.model.recipe_consistency import CUDA, DRIVERS, agrees_with_branch, fi
 from eidos.recipe import life_cycles
 from eidos.recipe.lint.reading_paths import misspelt
 from eidos.recipe.lint.setting_values import conditions_met
+from eidos.recipe.recipe_warnings import driver_branches, driver_problem
 from eidos.semver import parse_version, try_parse_version
 
 TYPE_CHECKING = False
@@ -131,7 +132,12 @@ def _releases(merged: MergedRecipe, rules: LintRules) -> Iterator[LintIssue]:
     is_installed = operator is not None and field_of(operator, "values.driver.enabled") is not False
     located_versions = [(component.id, f"components.{component.id}", component.version) for component in merged.recipe.components]
     located_versions += [("driver", path, text) for path in DRIVERS if (text := merged.text(path)) is not None]
+    branches = _driver_branches(rules)
     for product, path, version in located_versions:
+        problem = driver_problem(version, branches) if product == "driver" and try_parse_version(version) else ""
+        if problem:
+            hint = "recommend a driver that NVIDIA has released"
+            yield LintIssue(WARNING, "unknown-release", merged.location(path), f"{version}: {problem}{merged.suffix()}", hint)
         for row in rules.releases:
             if row.product != product or version in row.versions or not version:
                 continue
@@ -144,8 +150,17 @@ def _releases(merged: MergedRecipe, rules: LintRules) -> Iterator[LintIssue]:
             newest, current = row.versions[-1], try_parse_version(version)
             is_same_branch = row.product == product and agrees_with_branch(version, newest.partition(".")[0])
             if is_same_branch and current and current < parse_version(newest):
-                message = f"{newest} is the patch of this branch that driver containers are built of, not {version}{merged.suffix()}"
+                message = f"{newest} is the newest patch of this branch that sources name, not {version}{merged.suffix()}"
                 yield LintIssue(WARNING, "superseded", merged.location(path), message, f"recommend {newest}", rules.cite(row.source))
+
+
+def _driver_branches(rules: LintRules) -> list[str]:
+    """The branches of the driver that the tables of the rules name, in order."""
+    tables = {
+        "ends": [{"product": row.product, "version": row.version} for row in rules.ends],
+        "releases": [{"product": row.product, "versions": list(row.versions)} for row in rules.releases],
+    }
+    return driver_branches([(row.driver, row.cuda) for row in rules.cuda], tables)
 
 
 def _is_one_digit_apart(text: str, other: str) -> bool:
