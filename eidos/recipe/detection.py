@@ -272,11 +272,16 @@ def detect_service(facts: Mapping[str, str], entries: tuple[CatalogEntry, ...], 
     """
     provider, version = _provider(facts), facts.get(VERSION, "")
     evidence = list(_evidence(facts, entries, provider))
+    # Machines of a provider that an entry answers to are no evidence against a distribution that runs on them.
+    if evidence and not evidence[0][0].is_managed:
+        evidence[1:] = [
+            (entry, why) for entry, why in evidence[1:] if entry.is_managed or entry.name == provider or not why.startswith(PROVIDER)
+        ]
     if evidence:
         (best, reason), *others = evidence
         other, contrary = next(((entry, why) for entry, why in others if entry is not best), (None, ""))
         if other is None:
-            if best.is_managed and best.suffixes and version and not reason.startswith(VERSION):
+            if best.is_managed and best.suffixes and version and built_by(version, entries) is not best:
                 warnings.append(f"{reason} means {best.name}, but {VERSION} {version!r} has no {_suffixes(best)}: using the former")
             return best.name
         if best.is_managed and other.is_managed:
@@ -286,7 +291,7 @@ def detect_service(facts: Mapping[str, str], entries: tuple[CatalogEntry, ...], 
         warnings.append(f"{reason} means {best.name}, but {contrary} means {other.name}: using the former")
         return best.name
     if provider:
-        return _on_machines_of(provider, version, entries, warnings, unknown)
+        return _on_machines_of(provider, facts, entries, warnings, unknown)
     if facts.get(PROVIDER_ID):
         warnings.append(f"{PROVIDER_ID} is {facts[PROVIDER_ID]!r}, which names no provider: service stays unset")
     return ""
@@ -303,33 +308,50 @@ def _provider(facts: Mapping[str, str]) -> str:
 
 
 def _evidence(facts: Mapping[str, str], entries: tuple[CatalogEntry, ...], provider: str) -> Iterator[tuple[CatalogEntry, str]]:
-    """What speaks for an entry, and where that was read; the best first."""
+    """What speaks for an entry, and where that was read; the best first.
+
+    Vendors sell the same builds for other machines than their own, and label those, too (EKS Anywhere and Hybrid Nodes, GKE on VMware, AKS
+    on Azure Local): what a managed service writes elsewhere is no evidence of it.
+    """
     named = next((entry for entry in entries if provider and entry.answers_to(provider)), None)
-    version = facts.get(VERSION, "").lower()
-    entry = built_by(version, entries)
+    written = list(_written(facts, entries))
+    here = [(entry, reason) for entry, reason in written if not _is_elsewhere(entry, provider) or (named and named.is_managed)]
+    yield from here
+    if here:  # what is written besides contradicts it
+        yield from (pair for pair in written if pair not in here)
+    if named:
+        yield named, f"{PROVIDER} {provider!r}"
+
+
+def _written(facts: Mapping[str, str], entries: tuple[CatalogEntry, ...]) -> Iterator[tuple[CatalogEntry, str]]:
+    """What a service or a distribution writes into its version, its labels and the name of its system, in that order."""
+    entry = built_by(facts.get(VERSION, ""), entries)
     if entry:
-        # Vendors sell the same builds for other machines than their own (EKS Anywhere, GKE on VMware).
-        is_elsewhere = provider and entry.clouds and not entry.answers_to(provider) and provider not in entry.clouds
-        if not is_elsewhere or (named and named.is_managed):
-            yield entry, f"{VERSION} {facts[VERSION]!r}"
+        yield entry, f"{VERSION} {facts[VERSION]!r}"
     for path in facts:
         if path.startswith(_LABELS):
             label = path.partition(".label.")[2]
             yield from ((entry, f"the label {label.partition('=')[0]}") for entry in entries if label.startswith(entry.labels))
     image = facts.get(IMAGE) or facts.get("OS.release.PRETTY_NAME", "")
     yield from ((entry, f"the system {image!r}") for entry in entries if image.startswith(entry.images))
-    if named:
-        yield named, f"{PROVIDER} {provider!r}"
 
 
-def _on_machines_of(cloud: str, version: str, entries: tuple[CatalogEntry, ...], warnings: list[str], unknown: dict[str, str]) -> str:
+def _is_elsewhere(entry: CatalogEntry, provider: str) -> bool:
+    """Whether a provider is another than those on whose machines a managed service runs."""
+    return bool(provider and entry.clouds) and not entry.answers_to(provider) and provider not in entry.clouds
+
+
+def _on_machines_of(
+    cloud: str, facts: Mapping[str, str], entries: tuple[CatalogEntry, ...], warnings: list[str], unknown: dict[str, str]
+) -> str:
     """The entry for machines of a cloud without evidence of the services that it runs."""
+    version = facts.get(VERSION, "")
     managed = [entry for entry in entries if cloud in entry.clouds and entry.is_managed]
     others = [entry for entry in entries if cloud in entry.clouds and not entry.is_managed]
     if not managed and not others:
         unknown["service"] = cloud
-        built = [entry for entry in entries if entry.is_managed for suffix in entry.suffixes if f"-{suffix}" in version.lower()]
-        note = f" ({VERSION} is {version!r}, but {built[0].name} runs on {', '.join(built[0].clouds)})" if built else ""
+        entry, reason = next(((entry, reason) for entry, reason in _written(facts, entries) if entry.is_managed), (None, ""))
+        note = f" ({reason} means {entry.name}, but {entry.name} runs on {', '.join(entry.clouds)})" if entry else ""
         warnings.append(f"{PROVIDER} is {cloud!r}, which is not in the catalog{note}: service stays unset")
         return ""
     names = " or ".join(entry.name for entry in managed)

@@ -114,6 +114,35 @@ def test_the_service_is_named_by_its_own_evidence(provider: str, version: str, s
 
 
 @pytest.mark.parametrize(
+    ("provider", "version", "label", "service", "words"),
+    [
+        # A service's label on machines that are not its cloud's: Hybrid Nodes, Azure Local.
+        ("eks-hybrid", "v1.33.5-eks-3025e55", "eks.amazonaws.com/compute-type", "", "means eks, but eks runs on aws): service stays unset"),
+        ("moc", "v1.33.5", "kubernetes.azure.com/cluster", "", "cluster means aks, but aks runs on azure): service stays unset"),
+        ("vsphere", "v1.33.5", "kubernetes.azure.com/cluster", "self-managed", ""),
+        # Those of two services contradict each other wherever they are.
+        (
+            "aws",
+            "v1.33.5-eks-3025e55",
+            "kubernetes.azure.com/cluster",
+            "",
+            "means eks, but the label kubernetes.azure.com/cluster means aks",
+        ),
+        # Machines on which a distribution runs are not evidence against it.
+        ("vsphere", "v1.33.5", "node.openshift.io/os_id", "openshift", ""),
+        ("nutanix", "v1.33.5", "microk8s.io/cluster", "microk8s", ""),
+        ("vsphere", "v1.33.5+rke2r1", "x/y", "rke2", ""),
+        ("k3s", "v1.33.5+rke2r1", "x/y", "rke2", "'k3s' means k3s: using the former"),
+    ],
+)
+def test_labels_are_evidence_on_the_machines_of_their_cloud(provider: str, version: str, label: str, service: str, words: str) -> None:
+    detection = node(provider, version, **{f"label.{label}": "x"})
+    assert detection.query.service == service
+    warnings = [warning for warning in detection.warnings if " means " in warning or "not in the catalog" in warning]
+    assert [words in warning for warning in warnings] == [True] * bool(words), warnings
+
+
+@pytest.mark.parametrize(
     ("id", "service", "words"),
     [
         ("azure:///subscriptions/x", "self-managed", "nothing shows aks"),

@@ -167,6 +167,9 @@ def test_every_shipped_row_has_a_source_and_the_versions_that_recipes_have_can_b
 SMALL = {path: tree for path, tree in shipped_trees().items() if not path.startswith("overlays/")}
 
 
+MEANT = "did you mean {!r}?"
+
+
 @pytest.mark.parametrize(
     ("table", "row", "rule", "location", "hint"),
     [
@@ -196,6 +199,28 @@ SMALL = {path: tree for path, tree in shipped_trees().items() if not path.starts
             "write it like 26.3",
         ),
         ("upgrades", {"product": "kueue", "to": "0.19", "after": ["0.19"]}, "no-source", "upgrades[{}]", ""),
+        (
+            "floors",
+            {"gpu": ["h1o0"], "name": "GPU.smi.driver", "lowest": "1", "why": "x"},
+            "unknown-word",
+            "floors[{}].gpu",
+            MEANT.format("h100"),
+        ),
+        ("only", {"service": "esk", "os": ["ubuntu"]}, "unknown-word", "only[{}].service", MEANT.format("eks")),
+        (
+            "apart",
+            {"left": "kueeu", "version": ">= 1", "right": "cert-manager", "other": ">= 1"},
+            "unknown-word",
+            "apart[{}].left",
+            MEANT.format("kueue"),
+        ),
+        (
+            "clashes",
+            {"path": "K8s.config.mig", "why": "x", "when": {"query.service": "gke, ake"}, "values": ["true"]},
+            "unknown-word",
+            "clashes[{}].when.query.service",
+            MEANT.format("gke"),
+        ),
     ],
 )
 def test_lint_checks_the_tables(table: str, row: dict[str, Any], rule: str, location: str, hint: str | None) -> None:

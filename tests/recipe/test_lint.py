@@ -593,6 +593,9 @@ def test_a_component_that_is_taken_out_and_still_needed_is_reported() -> None:
         ({"os": [{"name": "a", "detect": ["x"]}, {"name": "b", "detect": ["X"]}]}, ["same-pattern"]),
         ({"gpu": [{"name": "a", "detect": ["X 1"]}, {"name": "b", "detect": ["X-1"]}]}, ["wrong-pattern"]),
         ({"gpu": [{"name": "a", "detect": ["X"], "detects": []}]}, ["unknown-key"]),
+        ({"gpu": [{"name": "a", "detect": ["X"], "cpu": "arm46"}]}, ["unknown-word"]),
+        ({"gpu": [{"name": "a", "detect": ["X"], "source": {"document": "d", "verison": "1"}}]}, ["unknown-key"]),
+        ({"os": [{"name": "a", "detect": ["x"]}], "service": [{"name": "b", "detect": ["b"], "systems": ["c"]}]}, ["unknown-word"]),
         ({"intent": [{"name": "a"}]}, []),
     ],
 )

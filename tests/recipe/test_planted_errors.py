@@ -39,6 +39,10 @@ PLANTED: dict[str, Row] = {
     "a driver of an unknown branch": (OWN, "GPU.smi.driver: 999.1.1", (), "unknown-release"),
     "an operator that a page of life cycles misspells": (H100, "gpu-operator@v26.6.0", (), "unknown-release"),
     "a patch that is not built any more": (OWN, "GPU.smi.driver: 580.173.02", (), "superseded"),
+    # Words that a setting does not have.
+    "a misspelt word of a boot parameter": (H100, "OS.grub.numa_balancing: disbale", (), "out-of-range"),
+    "a misspelt truth": (H100, "K8s.config.cdi: treu", (), "out-of-range"),
+    "a misspelt mode": (H100, "GPU.smi.gpu.persistence-mode: Enbaled", (), "out-of-range"),
     # Ranges of support.
     "cert-manager on a newer Kubernetes": ('k8s: "1.35"', "cert-manager@v1.17.2", (), "unsupported"),
     "the newest cert-manager on an older one": ('k8s: "1.32"', "cert-manager@v1.21.1", (), "never-satisfied"),

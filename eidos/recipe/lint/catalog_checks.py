@@ -8,6 +8,7 @@ from __future__ import annotations
 from eidos.errors import InvalidInput
 from eidos.model.lint_issue import ERROR, WARNING, LintIssue
 from eidos.model.measurement import TYPES
+from eidos.model.query import FIELDS
 from eidos.recipe.catalog import IMPLIED
 from eidos.recipe.detection import match_model
 from eidos.recipe.machines import NAME as MACHINES
@@ -19,6 +20,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from eidos.model.chart import Chart
     from eidos.recipe.store import Store
 
 CATALOG, COMPONENTS = "catalog.yaml", "components.yaml"
@@ -39,6 +41,8 @@ def catalog_issues(store: Store) -> Iterator[LintIssue]:
                 if system not in store.catalog.names("os"):
                     hint = did_you_mean(system, store.catalog.names("os")) or ""
                     yield LintIssue(ERROR, "unknown-word", f"{location}.systems", f"unknown os {system!r}", hint)
+            if entry.cpu not in ("", "arm64", "amd64"):
+                yield LintIssue(ERROR, "unknown-word", f"{location}.cpu", f"invalid cpu {entry.cpu!r}; expected arm64 or amd64")
             signs = {"suffix": entry.suffixes, "label": entry.labels, "image": entry.images}
             if field in _DETECTED and not entry.detect and not any(signs.values()) and not entry.is_undetectable:
                 yield LintIssue(WARNING, "no-pattern", location, "it has no pattern, so no snapshot can match it")
@@ -91,6 +95,11 @@ def component_issues(store: Store) -> Iterator[LintIssue]:
                     f"unknown component {id!r}",
                     did_you_mean(id, store.charts) or "",
                 )
+        for field in chart.readings:
+            if field != "version" and not field.startswith("values."):
+                message = f"unknown field {field!r}; expected version or values.PATH"
+                yield LintIssue(ERROR, "unknown-key", f"{location}.readings", message)
+        yield from _implied_conditions(chart, store)
         for dependency in chart.depends:
             if dependency not in store.charts:
                 message = f"it depends on {dependency!r}, which is not in components.yaml"
@@ -117,6 +126,23 @@ def component_issues(store: Store) -> Iterator[LintIssue]:
                 yield LintIssue(ERROR, "unknown-component", location, f"unknown component {choice.id!r}", hint)
             if choice.version:
                 yield from _version(choice.version, f"{location}.version")
+
+
+def _implied_conditions(chart: Chart, store: Store) -> Iterator[LintIssue]:
+    """Conditions of implied values on components, fields and words that there are not."""
+    for row in chart.implies:
+        location = f"{COMPONENTS}: {chart.id}.implies.{row.path}"
+        for path, words in row.when.items():
+            head, _, field = path.partition(".")
+            if head != "query" and head not in store.charts:
+                yield LintIssue(ERROR, "unknown-component", location, f"unknown component {head!r}", did_you_mean(head, store.charts) or "")
+            elif head == "query" and field not in FIELDS:
+                yield LintIssue(ERROR, "unknown-key", location, f"unknown query field {field!r}", did_you_mean(field, FIELDS) or "")
+            elif head == "query":
+                known = store.catalog.names(field)
+                for word in words if known else ():
+                    if word not in known:
+                        yield LintIssue(ERROR, "unknown-word", location, f"unknown {field} {word!r}", did_you_mean(word, known) or "")
 
 
 def _circles(store: Store) -> Iterator[list[str]]:

@@ -20,13 +20,14 @@ from eidos.recipe.catalog import Catalog, Machine, read_catalog
 from eidos.recipe.charts import read_charts
 from eidos.recipe.data_folder import ENDINGS, FILES, LIMIT, PLAN_FILES, is_recipe
 from eidos.recipe.data_stack import canonical_paths, lay_over
-from eidos.recipe.layer import read_layer, read_shared_sources
+from eidos.recipe.layer import Source, read_layer, read_shared_sources
 from eidos.recipe.lazy_parts import loaded
 from eidos.recipe.lint.layer_content import date_issues, latest_date
 from eidos.recipe.lint.rule_tables import LintRules, read_rules
 from eidos.recipe.machines import read_machines
 from eidos.recipe.store import DOCUMENT_FIELDS, DOCUMENT_FORM, OVERLAYS, Store, in_order, layer_trees
 from eidos.semver import InvalidVersion
+from eidos.wording import did_you_mean
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     from typing import TypeVar
 
     from eidos.recipe.data_stack import DataPart
-    from eidos.recipe.layer import Layer, Source
+    from eidos.recipe.layer import Layer
 
     T = TypeVar("T")
 
@@ -149,6 +150,10 @@ class RecipeFiles:
                 if key not in names:
                     self.warn("unknown-key", f"{location}[{i}].{key}", "unknown key", f"valid fields: {', '.join(names)}")
             source = entry.get("source") if isinstance(entry, dict) else None
+            for key in source if isinstance(source, dict) else ():
+                if key not in Source._fields:
+                    hint = did_you_mean(key, Source._fields) or ""
+                    self.warn("unknown-key", f"{location}[{i}].source.{key}", "unknown key", hint)
             if isinstance(source, dict) and isinstance(source.get("date"), str):
                 self.issues += date_issues(source["date"], f"{location}[{i}].source", self.latest)
 

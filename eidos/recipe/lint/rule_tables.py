@@ -207,12 +207,16 @@ class KnownReadings(Record):
 
 
 class ValueRange(Record):
-    """The whole numbers that a setting can have; "" where there is no limit. At most ``count`` of them, ascending; one by default."""
+    """The whole numbers that a setting can have; "" where there is no limit. At most ``count`` of them, ascending; one by default.
+
+    With ``words`` it has these instead, one or several with commas between.
+    """
 
     path: str
     minimum: str = ""
     maximum: str = ""
     count: str = ""
+    words: tuple[str, ...] = ()
     source: str = ""
 
 

@@ -15,7 +15,7 @@ from eidos.model.constraint import Expression, Term
 from eidos.model.lint_issue import ERROR, WARNING, LintIssue
 from eidos.model.number_format import format_scalar
 from eidos.model.recipe_consistency import field_of
-from eidos.wording import shorten
+from eidos.wording import did_you_mean, list_words, shorten
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -41,11 +41,11 @@ def range_issues(layer: Layer, rules: LintRules) -> Iterator[LintIssue]:
             if path_matches(row.path, path):
                 message = _out_of_range(format_scalar(value.reading), row)
                 if message:
-                    hint = "write a value that the kernel accepts, or remove it"
+                    hint = did_you_mean(format_scalar(value.reading), row.words, "write a value that is accepted, or remove it") or ""
                     yield LintIssue(ERROR, "out-of-range", f"{layer.name}: {path}", message, hint, rules.cite(row.source))
     for constraint in layer.constraints:
         for row in rules.ranges:
-            if path_matches(row.path, constraint.name) and not row.count:
+            if path_matches(row.path, constraint.name) and not row.count and not row.words:
                 # A version has no sign, so a limit below zero is none.
                 bounds = ((">=", row.minimum), ("<=", row.maximum))
                 terms = tuple(Term(operator, (text,)) for operator, text in bounds if text.isdigit())
@@ -61,6 +61,8 @@ def _out_of_range(text: str, row: ValueRange) -> str:
     numbers = [_number(word) for word in text.split()]
     count = int(row.count or "1")
     shown = shorten(text, 60)
+    if row.words:
+        return "" if set(text.split(",")) <= {*row.words} else f"invalid value {shown!r}; expected {list_words(row.words)}"
     if not 0 < len(numbers) <= count or None in numbers:  # a kernel leaves numbers that are not written as they are
         return f"invalid value {shown!r}; expected {'a whole number' if count == 1 else f'{count} whole numbers'}"
     values = [number for number in numbers if number is not None]

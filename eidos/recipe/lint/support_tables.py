@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from eidos.model.constraint import Expression, Term, parse_expression
 from eidos.model.lint_issue import ERROR, WARNING, LintIssue
-from eidos.model.query import READING_PATHS, words_of
+from eidos.model.query import FIELDS, READING_PATHS, words_of
 from eidos.model.recipe_consistency import CUDA, DRIVERS, agrees_with_branch, field_of
 from eidos.recipe import life_cycles
 from eidos.recipe.lint.reading_paths import misspelt
@@ -17,7 +17,7 @@ from eidos.semver import parse_version, try_parse_version
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Collection, Iterator, Mapping
 
     from eidos.model.chart import Chart
     from eidos.recipe.lint.combinations import MergedRecipe
@@ -219,6 +219,7 @@ def table_issues(store: Store, rules: LintRules) -> Iterator[LintIssue]:
         if match:
             hint = f"did you mean {match!r}?"
             yield LintIssue(ERROR, "unknown-component", f"rules.yaml: {location}", f"unknown product {product!r}", hint)
+    yield from misspelt_words(store, rules)
     for i, end in enumerate(rules.ends):
         for name in ("end", "extended"):
             if getattr(end, name) and not _is_day(getattr(end, name)):
@@ -249,6 +250,47 @@ def table_issues(store: Store, rules: LintRules) -> Iterator[LintIssue]:
         if current is not None and current > newest and not current.matches(newest):
             message = f"no upgrade to {product} {version} is listed, the newest one is to {newest}"
             yield LintIssue(ERROR, "upgrade", f"components.yaml: {product}.version", message, "add a row to upgrades in rules.yaml")
+
+
+#: Tables of the rules with words of the catalog, and with ids of components: the field of the rules, the table, and its fields.
+_CATALOG_WORDS = (
+    ("hosts", "hosts", ("gpu",)),
+    ("kernels", "kernels", ("os",)),
+    ("floors", "floors", ("gpu",)),
+    ("unbuilt", "unbuilt", ("os",)),
+    ("systems", "only", ("service", "os")),
+    ("ends", "ends", ("service",)),
+)
+_COMPONENT_IDS = (
+    ("requirements", "needs", ("component",)),
+    ("incompatible", "apart", ("left", "right")),
+    ("releases", "releases", ("product",)),
+)
+
+
+def misspelt_words(store: Store, rules: LintRules) -> Iterator[LintIssue]:
+    """An issue for each word in the tables that is a slip of one of the catalog, or of the id of a component."""
+    components = (*store.charts, life_cycles.DRIVER)
+    located: list[tuple[str, str, Collection[str]]] = []
+    for name, table, fields in (*_CATALOG_WORDS, *_COMPONENT_IDS):
+        for i, row in enumerate(getattr(rules, name)):
+            for field in fields:
+                value = getattr(row, field)
+                valid = components if (name, table, fields) in _COMPONENT_IDS else store.catalog.names(field)
+                located += [(f"{table}[{i}].{field}", word, valid) for word in ((value,) if isinstance(value, str) else value)]
+    for name, table in (("requirements", "needs"), ("clashes", "clashes")):
+        for i, row in enumerate(getattr(rules, name)):
+            for path, text in row.when.items():
+                head, _, field = path.partition(".")
+                if head == "query":
+                    located.append((f"{table}[{i}].when", field, FIELDS))
+                    located += [(f"{table}[{i}].when.{path}", word, store.catalog.names(field)) for word in words_of(f"in ({text})")]
+                elif head == "components":
+                    located.append((f"{table}[{i}].when", field.partition(".")[0], components))
+    for location, word, known in located:
+        match = misspelt(word, known) if word and word not in known else None
+        if match:
+            yield LintIssue(ERROR, "unknown-word", f"rules.yaml: {location}", f"unknown word {word!r}", f"did you mean {match!r}?")
 
 
 def _is_day(text: str) -> bool:
