@@ -110,7 +110,7 @@ def driver_problem(version: str, branches: Sequence[str]) -> str:
     """Why a text is no version of NVIDIA's driver whose branch is one of ``branches``; "" when it is one.
 
     >>> driver_problem("999.1.1", ["580", "595"]), driver_problem("^580", ["580"]), driver_problem("580.95.05", ["580"])
-    ('nothing is known of branch 999; the newest known are 580 and 595', 'not a version of the driver, such as 580.178.04', '')
+    ('unknown branch 999; the newest known are 580 and 595', 'not a version of the driver, such as 580.178.04', '')
     """
     branch, *rest = version.split(".")
     if len(branch) != len("580") or len(rest) > 2 or not all(part.isascii() and part.isdigit() for part in (branch, *rest)):
@@ -118,7 +118,7 @@ def driver_problem(version: str, branches: Sequence[str]) -> str:
     if branch in branches:
         return ""
     *others, last = branches[-_BRANCHES_SHOWN:] or ("none",)
-    return f"nothing is known of branch {branch}; the newest known are {', '.join(others)}{' and ' if others else ''}{last}"
+    return f"unknown branch {branch}; the newest known are {', '.join(others)}{' and ' if others else ''}{last}"
 
 
 def driver_branches(cuda: Iterable[tuple[str, str]], rules: Mapping[str, object]) -> list[str]:

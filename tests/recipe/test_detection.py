@@ -513,7 +513,7 @@ def test_a_second_driver_is_not_installed_in_silence(service: str, more: dict[st
 @pytest.mark.parametrize(
     ("driver", "problem"),
     [
-        ("999.1.1", "nothing is known of branch 999; the newest known are 580, 590, 595, 610, 615 and 620"),
+        ("999.1.1", "unknown branch 999; the newest known are 580, 590, 595, 610, 615 and 620"),
         *((text, "not a version of the driver, such as 580.178.04") for text in ("^580", "580.x", ">= 580", "v580.95.05", "[N/A]", "0")),
         *((text, "") for text in ("580.178.04", "450.80.02", "615.71.09", "620.1", "<withheld>", "")),
     ],

@@ -55,6 +55,18 @@ PLANTED: dict[str, Row] = {
     "an operand older than its operator": (H100, "K8s.image.vgpu-device-manager: v0.4.2", (), "unsupported"),
     "another one": (H100, "K8s.image.kubevirt-gpu-device-plugin: v1.5.0", (), "unsupported"),
     "a driver that a Volta GPU is too old for": ("gpu: v100", "GPU.smi.driver: 595.91.07", (), "unsupported"),
+    "modules chosen by a driver that is too old for it": (
+        OWN,
+        "GPU.smi.driver: 565.57.01 + gpu-operator driver.kernelModuleType=auto",
+        (),
+        "unsupported",
+    ),
+    "a driver with which Pods beside MIG stay pending": (
+        OWN,
+        "GPU.smi.driver: 570.158.01 + gpu-operator mig.strategy=mixed",
+        (),
+        "unsupported",
+    ),
     "RDMA on a system that no release is named for": (
         'os: rhel, osv: "9.6"',
         'network-operator@26.1.2 + K8s.config.rdma: true + OS.release.VERSION_ID: "9.6"',
