@@ -504,7 +504,7 @@ def test_a_value_set_two_ways_by_two_layers_is_reported() -> None:
         ({"GPU.smi.driver": "580.82.07", "GPU.smi.cuda-version": "13.1"}, ["cuda"]),
         ({"GPU.smi.driver": "570.86.15", "GPU.smi.cuda-version": "12.8"}, []),
         ({"K8s.image.driver": "580.105.08-ubuntu24.04", "GPU.smi.cuda-version": "12.8"}, ["cuda"]),
-        ({"GPU.smi.driver": "999.1.1", "GPU.smi.cuda-version": "12.8"}, []),
+        ({"GPU.smi.driver": "999.1.1", "GPU.smi.cuda-version": "12.8"}, ["unknown-release"]),
         ({"GPU.smi.driver": "580.82.07", "K8s.image.driver": "580.105.08"}, ["two-versions"]),
         ({"GPU.smi.driver": "580.82.07", "K8s.image.driver": "580.82.07-ubuntu24.04"}, []),
     ],

@@ -134,7 +134,7 @@ def _releases(merged: MergedRecipe, rules: LintRules) -> Iterator[LintIssue]:
     located_versions += [("driver", path, text) for path in DRIVERS if (text := merged.text(path)) is not None]
     branches = _driver_branches(rules)
     for product, path, version in located_versions:
-        problem = driver_problem(version, branches) if product == "driver" and try_parse_version(version) else ""
+        problem = driver_problem(version.partition("-")[0], branches) if product == "driver" and try_parse_version(version) else ""
         if problem:
             hint = "recommend a driver that NVIDIA has released"
             yield LintIssue(WARNING, "unknown-release", merged.location(path), f"{version}: {problem}{merged.suffix()}", hint)
