@@ -351,7 +351,7 @@ def run_unprivileged(pyz: Path, stage: Stage) -> tuple[int, dict[str, Any], str,
     copy.chmod(0o644)
     began = time.monotonic()
     try:
-        command = [python, "-I", str(copy), "snapshot", "-t", "json", "--timeout", f"{DEADLINE}s", "--root", str(stage.root)]
+        command = [python, "-I", str(copy), "snapshot", "-t", "json", "--timeout", f"{AMPLE_S}s", "--root", str(stage.root)]
         done = subprocess.run(
             command, user=65534, group=65534, extra_groups=[], env=stage.environ, cwd="/", capture_output=True, timeout=AMPLE_S, check=False
         )
