@@ -16,6 +16,7 @@ import pytest
 
 from tests.fakes.cluster import Cluster, changes, option, verb
 from tests.support.bundle_files import RECIPES, bundle_of, files_of_tree, made, recipe, written
+from tests.support.waiting import AMPLE_S
 
 pytestmark = pytest.mark.slow
 
@@ -440,11 +441,11 @@ def on_terminal(command: list[str], cluster: Cluster, answer: bytes) -> tuple[in
     ours, theirs = pty.openpty()
     process = subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs, env=cluster.environment(), start_new_session=True)
     os.close(theirs)
-    output, until = b"", time.monotonic() + 60
+    output, end = b"", time.monotonic() + AMPLE_S
     try:
-        while time.monotonic() < until:
+        while time.monotonic() < end:
             if not select.select([ours], [], [], 0.2)[0]:
-                if process.poll() is not None:
+                if process.poll() is not None and not select.select([ours], [], [], 0)[0]:
                     break
                 continue
             try:
@@ -457,7 +458,7 @@ def on_terminal(command: list[str], cluster: Cluster, answer: bytes) -> tuple[in
             if answer and output.endswith(b"[y/N] "):
                 os.write(ours, answer)
                 answer = b""
-        return process.wait(timeout=30), output.decode()
+        return process.wait(AMPLE_S), output.decode()
     finally:
         os.close(ours)
         if process.poll() is None:
