@@ -43,6 +43,10 @@ _MARKS = frozenset("\\[]\"'")
 MAX_INDEX = 10_000
 
 
+#: How a scalar of another type is written as one that the chart takes.
+_HINTS = {BOOLEAN: "write true or false, without quotes", STRING: "put it in quotes"}
+
+
 class ValuesSchema:
     """``types`` maps each key path of a chart to its type, ``words`` those of a closed list to its words."""
 
@@ -98,7 +102,8 @@ class ValuesSchema:
             except InvalidInput as fault:
                 raise InvalidData(f"{source}: {format_path(path)}: {fault.message}", fault.hint) from fault
             if not has_type(value, kind):
-                raise InvalidData(f"{source}: {format_path(path)}: the chart expects a {kind}, not {describe_value(value)}")
+                message = f"{source}: {format_path(path)}: the chart expects a {kind}, not {describe_value(value)}"
+                raise InvalidData(message, _HINTS.get(kind) if isinstance(value, (str, int, float)) else None)
 
     def check_word(self, path: Path, value: Any) -> None:
         """Raise InvalidInput for a text that the chart does not accept at ``path``; an empty one leaves the choice to the chart."""

@@ -94,6 +94,7 @@ def test_what_is_refused_before_anything_is_written(recipe: Path, tmp_path: Path
     (tmp_path / "full" / "file").write_text("x")
     (tmp_path / "values.yaml").write_text("nosuch: 1\n")
     (tmp_path / "list.yaml").write_text("- 1\n")
+    (tmp_path / "yes.yaml").write_text("driver: {enabled: yes}\n")
     for arguments, status, says in (
         (["bundle"], 2, "needs a recipe"),
         (["bundle", "-f", "nosuch.yaml"], 2, "no such file"),
@@ -103,6 +104,7 @@ def test_what_is_refused_before_anything_is_written(recipe: Path, tmp_path: Path
         (["bundle", "-f", str(recipe), "--set", "gpu-operator:driver.enbled=true"], 2, "driver.enabled"),
         (["bundle", "-f", str(recipe), "--values", "gpu-operator=values.yaml"], 2, "values.yaml: the chart has no value nosuch"),
         (["bundle", "-f", str(recipe), "--values", "gpu-operator=list.yaml"], 2, "expected a mapping"),
+        (["bundle", "-f", str(recipe), "--values", "gpu-operator=yes.yaml"], 2, "hint: write true or false, without quotes"),
         (["bundle", "-f", str(recipe), "--values", "gpu-operator=no.yaml"], 2, "no such file"),
         (["bundle", "-f", str(recipe), "--values", "x"], 2, "COMPONENT=FILE"),
         (["bundle", "-f", str(recipe), "--namespace", "A"], 2, "invalid namespace"),
@@ -127,7 +129,7 @@ def test_what_is_refused_before_anything_is_written(recipe: Path, tmp_path: Path
         assert done.status == status, (arguments, done.err)
         assert says in done.err, (arguments, done.err)
         assert "Traceback" not in done.err
-    assert sorted(os.listdir(tmp_path)) == ["full", "list.yaml", "values.yaml"]
+    assert sorted(os.listdir(tmp_path)) == ["full", "list.yaml", "values.yaml", "yes.yaml"]
 
 
 def test_a_component_that_fails_costs_itself(recipe: Path, tmp_path: Path) -> None:
