@@ -133,7 +133,8 @@ class RegistryStore:
         for _ in range(PAGES_LIMIT):
             try:
                 response = self._client.send("GET", url, (200,), headers={"Accept": INDEX_TYPE}, what=what)
-                has_referrers = "json" in response.headers.get("content-type", "json")  # a page to log in is none
+                media_type = response.headers.get("content-type", "")
+                has_referrers = "json" in media_type or (not media_type and response.body[:1] == b"{")  # a page to log in is none
             except (RegistryNotFound, RegistryError) as fault:
                 if isinstance(fault, RegistryError) and fault.status not in UNSUPPORTED_METHOD_STATUSES:
                     raise

@@ -340,9 +340,10 @@ def test_signatures_go_with_the_statement_that_they_sign(registry: OciRegistry) 
     assert sorted(content for name, content in attestations.items() if "-" in name) == [b"0", b"2", b"a"]
 
 
-def test_a_page_to_log_in_is_no_referrers_api() -> None:
+@pytest.mark.parametrize("headers", [{"Content-Type": "text/html"}, {}])
+def test_a_page_to_log_in_is_no_referrers_api(headers: dict[str, str]) -> None:
     """Answered with 200 to what a registry does not have: the tag schema counts."""
-    page = Reply(200, b"<!doctype html>", {"Content-Type": "text/html"})
+    page = Reply(200, b"<!doctype html>", headers)
     with OciRegistry(has_referrers=False) as fake:
         fake.before = lambda received: page if "/referrers/" in received.path else None
         at = store(fake.host)

@@ -439,7 +439,7 @@ PARSERS: dict[str, Parser] = {
         '"a"',
     ),
     "list of checksums": _of_bytes(
-        lambda data: file_verification.parse_checksum_list(data, "x"), "0" * 64, "  a", "\n", "\\", "SHA256 (", ") = "
+        lambda data: file_verification.parse_checksum_list(data, "x"), "0" * 64, "  a", "\n", "\\", "SHA256 (", ") = ", "SHA2-256(", ")= "
     ),
     "path in a bundle": _of_text(bundle.is_inside, "a/", "../"),
     "path in an archive": _of_text(tar_archive.relative_path, "a/", "../", "./"),
