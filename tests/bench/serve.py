@@ -33,7 +33,7 @@ from tests.support.certificates import make_certificate
 from tests.support.program import ROOT, environment
 from tests.support.server_process import free_port
 from tests.support.transport_process import Service, children, everything
-from tests.support.waiting import until
+from tests.support.waiting import AMPLE_S, until
 
 TARGET = "/v1/recipe?os=ubuntu&service=eks"
 
@@ -89,7 +89,7 @@ class Started:
         """End it."""
         if self.process.poll() is None:
             self.process.terminate()
-            self.process.wait(60)
+            self.process.wait(AMPLE_S)
 
 
 def report(pyz: Path | None, runs: int, full: bool = False) -> None:
@@ -236,7 +236,7 @@ def _documents(pyz: Path) -> None:
     for _ in range(TURNS):
         for name, body in bodies.items():
             before, began = _processor_seconds(server), time.monotonic()
-            with socket.create_connection(("127.0.0.1", server.port), timeout=60) as sock:
+            with socket.create_connection(("127.0.0.1", server.port), timeout=AMPLE_S) as sock:
                 sock.sendall(f"POST /v1/recipe HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: {len(body)}\r\n\r\n".encode())
                 sock.sendall(body.encode())
                 statuses[name] = int(everything(sock)[9:12])
@@ -273,7 +273,7 @@ def _median(turns: list[LoadResult]) -> LoadResult:
 
 
 def _answer(port: int, target: str = TARGET) -> bytes:
-    with socket.create_connection(("127.0.0.1", port), timeout=20) as sock:
+    with socket.create_connection(("127.0.0.1", port), timeout=AMPLE_S) as sock:
         sock.sendall(f"GET {target} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n".encode())
         return everything(sock).replace(b"Connection: close\r\n", b"")
 
@@ -316,7 +316,7 @@ def _offer(port: int, rate: int, seconds: int) -> tuple[list[float], int]:
 
     def client(number: int) -> None:
         nonlocal wrong
-        with socket.create_connection(("127.0.0.1", port), timeout=20) as sock:
+        with socket.create_connection(("127.0.0.1", port), timeout=AMPLE_S) as sock:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             for at in range(number, rate * seconds, clients):
                 due = start + at / rate
@@ -370,7 +370,7 @@ def _restarts(count: int) -> None:
             until(lambda: len(service.workers()) == 2)
             workers = service.workers()
             os.kill(workers[0], signal.SIGTERM)
-            end = time.monotonic() + 20
+            end = time.monotonic() + AMPLE_S
             while workers[0] in service.workers() or len(service.workers()) < 2:
                 assert time.monotonic() < end
                 time.sleep(0.005)

@@ -478,7 +478,7 @@ def test_a_word_of_up_to_24_characters_is_shown_in_a_message(word: str, is_shown
     assert (word in quote_value(word)) == is_shown
 
 
-def test_a_version_has_at_most_24_digits() -> None:
+def test_a_version_has_up_to_24_digits() -> None:
     assert is_version("1.2.3.20251130123456.12345.12")
     assert not is_version("1.2.3.20251130123456.12345.123")
 

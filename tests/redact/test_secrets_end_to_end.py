@@ -281,7 +281,7 @@ def test_a_secret_in_an_error_of_the_api_server_comes_out_nowhere(tmp_path: Path
     word, otlp = SECRETS[1], Collector()
     run = Run(tmp_path, word, PROGRAM, otlp)
     message = STATUS_MESSAGE.replace("§", word)
-    arguments = ("snapshot", "--cluster-only", "--debug", "--timeout", "5s", "-o", str(tmp_path / "node.yaml"))
+    arguments = ("snapshot", "--cluster-only", "--debug", "--timeout", "60s", "-o", str(tmp_path / "node.yaml"))
     try:
         with cluster(tmp_path, word) as server:
             for kind, more in (
