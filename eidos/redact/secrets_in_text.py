@@ -57,6 +57,9 @@ _FOLLOWERS = word_set(
     " agent bits data exists exist before after when while because until into credentials manipulation constraints information"
 )
 
+#: What may follow each other before the secret itself: "secret key is x".
+_CREDENTIALS = word_set("key keys token tokens password passphrase secret code pin auth authorization")
+
 #: What may follow "token:" in a sentence: how the next error begins.
 _ERRORS = _FOLLOWERS - word_set("login admin manager store type name") | word_set(
     "permission reauthentication refreshing connection context deadline timeout expected unexpected unable could please you dial exec"
@@ -182,6 +185,8 @@ class _Scanner:
         elif c in "[(" and (self._list_depth or self.expected == "value" or (c == "[" and self.expected == "label")):
             self._list_depth += 1
             self.expected = "label"
+        elif c == "|" and self.expected in ("prose", "statement"):  # of a table
+            self.expected = "statement"
         elif self._list_depth:
             self._list_depth -= c in "])"
             self.expected = "label" if self._list_depth else ""
@@ -216,11 +221,11 @@ class _Scanner:
             or (expected == "scheme" and len(word) >= 6 and not _is_follower(word))
         ):
             self._put(*_withhold(word))
-        elif expected in ("prose", "statement") and "=" not in word and not word.endswith(":"):
-            if _bare(word) in _CONNECTORS or not _bare(word):
-                self.expected = "statement"
+        elif expected in ("prose", "statement") and "=" not in word and (not word.endswith(":") or _bare(word) in _CONNECTORS):
+            if _bare(word) in _CONNECTORS or not any(map(str.isalnum, word)):
+                self.expected = "label" if word.endswith(":") else "statement"
                 self._put(word)
-            elif _is_follower(word):
+            elif _is_follower(word) or _bare(word) in _CREDENTIALS or word.lower() in AUTH_SCHEMES[:2] or word[:1] == "-" != word[2:3]:
                 self._start(word, before)
             else:
                 self._put(*_withhold(word))
@@ -238,13 +243,16 @@ class _Scanner:
         """Add a word that nothing announced; ``before`` is the one before it."""
         name, equals, value = word.partition("=")
         if equals and name and not has_credential_word(name.partition(":")[0] if ":" in name else ""):
-            if value:
+            if value.lower() in AUTH_SCHEMES and has_credential_word(name):
+                self.expected = "label"  # Authorization=Bearer x
+                self._put(word)
+            elif value:
                 self._put(*_redact_assignment(name, value, self._allow))
             else:
                 self.expected = "value" if has_credential_word(name) else ""
                 self._put(*((word, 0) if self._allow(name) else _withhold(word)))
             return
-        is_code = word[:4].lower() == "code" and has_credential_word(f"{before}-{word}")  # recovery code
+        is_code = word.lower().startswith(("code", "phrase")) and has_credential_word(f"{before}-{word}")  # recovery code
         is_credential = is_code or (has_credential_word(word) and "</" not in word)
         if word.startswith("-") and is_credential and (self._allow(word) or self._allow(word.lstrip("-"))):
             self.expected = "flag"

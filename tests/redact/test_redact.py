@@ -439,6 +439,11 @@ def test_fields_lists_and_variables_of_a_tree() -> None:
         ("/usr/bin/aws: No such file or directory", "/usr/bin/aws: No such file or directory"),
         ('{"access_token": "x", "expires_in": 3600}', f'{{"access_token": "{WITHHELD}", "expires_in": 3600}}'),
         ("token -> swordfish", f"token -> {WITHHELD}"),
+        ("password is: swordfish, secret key is swordfish", f"password is: {WITHHELD}, secret key is {WITHHELD}"),
+        ("sshpass -p swordfish ssh", f"sshpass -p {WITHHELD} ssh"),
+        ("Authorization=Bearer swordfish", f"Authorization=Bearer {WITHHELD}"),
+        ("Authorization Bearer swordfish", f"Authorization Bearer {WITHHELD}"),
+        ("pass phrase: swordfish | password | swordfish |", f"pass phrase: {WITHHELD} | password | {WITHHELD} |"),
         ("verification code: swordfish, exit code 12", f"verification code: {WITHHELD}, exit code 12"),
         ("<password>sword fish</password> <port>80</port>", f"<password>{WITHHELD}</password> <port>80</port>"),
         (
