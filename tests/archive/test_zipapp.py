@@ -544,8 +544,8 @@ def test_a_start_reads_no_group_of_modules_for_the_sake_of_a_few(pyz: Path, tmp_
     snapshot, recipe = tmp_path / "node.yaml", tmp_path / "recipe.yaml"
     snapshot.write_text(NODE)
     recipe.write_bytes(subprocess.run([sys.executable, pyz, *STARTS[2]], stdout=subprocess.PIPE, check=True).stdout)
-    places = {"SNAPSHOT": str(snapshot), "RECIPE": str(recipe), "OUT": str(tmp_path / "out")}
-    command = [sys.executable, "-I", "-S", "-X", "importtime", str(pyz), *(places.get(word, word) for word in words)]
+    paths = {"SNAPSHOT": str(snapshot), "RECIPE": str(recipe), "OUT": str(tmp_path / "out")}
+    command = [sys.executable, "-I", "-S", "-X", "importtime", str(pyz), *(paths.get(word, word) for word in words)]
     lines = run(*command, env={"HOME": str(tmp_path)}).stderr.splitlines()
     imported = {line.rpartition("|")[2].strip() for line in lines if line.startswith("import time:")}
     assert "eidos.errors" in imported

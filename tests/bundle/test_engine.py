@@ -84,14 +84,14 @@ def test_images_that_nothing_deploys_are_named_with_the_component_that_would() -
 
 
 @pytest.mark.parametrize(
-    ("change", "places"),
+    ("change", "locations"),
     [
         ({"image": "v25.10.1"}, "components.gpu-operator.version is v26.7.0, but K8s.image.gpu-operator is v25.10.1"),
         ({"version": "v25.10.1"}, "components.gpu-operator.version is v25.10.1, but K8s.image.gpu-operator is v26.7.0"),
         ({"values": {"cdi": {"enabled": False}}}, "components.gpu-operator.values.cdi.enabled is false, but K8s.config.cdi is true"),
     ],
 )
-def test_a_recipe_that_contradicts_itself_is_refused(tree: dict[str, Any], change: dict[str, Any], places: str) -> None:
+def test_a_recipe_that_contradicts_itself_is_refused(tree: dict[str, Any], change: dict[str, Any], locations: str) -> None:
     changed = copy.deepcopy(tree)
     component = next(component for component in changed["components"] if component["id"] == "gpu-operator")
     component.update({name: value for name, value in change.items() if name != "image"})
@@ -99,7 +99,7 @@ def test_a_recipe_that_contradicts_itself_is_refused(tree: dict[str, Any], chang
         for subtype in measurement["subtypes"]:
             if "image" in change and subtype["subtype"] == "image":
                 subtype["data"]["gpu-operator"] = change["image"]
-    with pytest.raises(InvalidData, match=re.escape(f"the recipe contradicts itself: {places}")):
+    with pytest.raises(InvalidData, match=re.escape(f"the recipe contradicts itself: {locations}")):
         build(from_tree(changed))
 
 

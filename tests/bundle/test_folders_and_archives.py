@@ -142,7 +142,7 @@ def test_force_replaces_nothing_that_is_not_of_a_bundle(tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["home"]
 
 
-def test_checksums_cannot_make_force_delete_other_things(tmp_path: Path) -> None:
+def test_checksums_cannot_make_force_delete_other_files(tmp_path: Path) -> None:
     """What a file in the folder claims to be of a bundle is inside the folder, or it is no bundle."""
     (tmp_path / "precious").write_text("mine")
     target = tmp_path / "out"

@@ -56,7 +56,7 @@ def test_a_patch_applies_to_the_first_file(capfd: pytest.CaptureFixture[str], tm
     assert patched["measurements"] == NEW.to_tree()["measurements"]
 
 
-def test_a_patch_is_refused_for_a_file_in_which_its_places_are_others(capfd: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+def test_a_patch_is_refused_for_a_file_in_which_its_paths_are_others(capfd: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     (tmp_path / "hand.yaml").write_text("measurements: [{type: gpu, subtypes: [{subtype: smi, data: {driver: 1}}]}]")
     assert run("hand.yaml", "new.yaml", "-t", "patch") == 2
     assert "would miss its places" in capfd.readouterr().err

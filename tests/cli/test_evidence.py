@@ -263,9 +263,9 @@ def test_what_is_refused_is_named_and_nothing_is_written(
     (tmp_path / "summary" / "summary.yaml").write_text("unanswered: 3")
     (tmp_path / "broken" / "broken.yaml").write_text("kind: [")
     os.mkfifo(tmp_path / "pipe" / "pipe.yaml")
-    places = {"NODE": str(node), **{name.upper(): str(tmp_path / name) for name in ("empty", "broken", "summary", "pipe")}}
+    paths = {"NODE": str(node), **{name.upper(): str(tmp_path / name) for name in ("empty", "broken", "summary", "pipe")}}
     monkeypatch.chdir(tmp_path / "here")
-    done = evidence(*(places.get(word, word) for word in words))
+    done = evidence(*(paths.get(word, word) for word in words))
     assert (done.status, done.out) == (status, "") and message in done.err
     assert "Traceback" not in done.err and os.listdir(".") == []
 

@@ -511,7 +511,7 @@ def test_what_is_no_name_is_shown_in_short() -> None:
     assert len(raised.value.message) < 400
 
 
-def test_an_answer_among_other_things() -> None:
+def test_an_answer_among_other_output() -> None:
     assert extract_output(b"MARK = '--eidos-0'\n--eidos-0 begin\n{}\n\n--eidos-0 end 0\n", "--eidos-0") == b"{}\n\n"
     assert extract_output(b"Welcome\r\n\n--eidos-0 begin\n{\n}\n\n--eidos-0 end 0\nbye\n", "--eidos-0") == b"{\n}\n\n"
     assert extract_output(b"0: \n0: --eidos-0 begin\n0: {\n0: }\n0: \n0: --eidos-0 end 0\n", "--eidos-0") == b"{\n}\n\n"

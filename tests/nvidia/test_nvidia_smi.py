@@ -50,7 +50,7 @@ def test_a_small_document() -> None:
     assert "secret" not in repr(document)
 
 
-def test_absent_unreadable_and_missing_are_three_things() -> None:
+def test_absent_unreadable_and_missing_differ() -> None:
     gpu = nvidia_smi_readings.configuration(nvidia_smi.parse_log(OWN.read_bytes()).gpus[0])
     assert gpu["serial"] == NoReading("N/A")
     assert gpu["display-mode"] == NoReading("Requested functionality has been deprecated")

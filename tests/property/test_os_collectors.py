@@ -25,7 +25,7 @@ release_texts = st.text(alphabet="AB=\"'\\$# \n`", max_size=60)
 
 names = st.sampled_from(["a", "b", "hugepages", "hugepagesz", "console", "a#1", "#", "--", "", "x.y", "=z"])
 values = st.none() | st.sampled_from(["", "1", "2M", "a b", "a=b", '"'])
-lists = st.lists(st.tuples(names, values), max_size=10).map(lambda given: [pair for pair in given if pair != ("--", None)])
+lists = st.lists(st.tuples(names, values), max_size=10).map(lambda pairs: [pair for pair in pairs if pair != ("--", None)])
 
 
 def unparse(data: dict[str, str], context: dict[str, str]) -> tuple[list[Parameter], list[Parameter], str | None]:

@@ -100,7 +100,7 @@ CONTRADICTIONS: dict[str, tuple[dict[str, Any], str, str]] = {
 
 
 @pytest.mark.parametrize("name", CONTRADICTIONS)
-def test_a_contradiction_is_refused_with_both_places(name: str) -> None:
+def test_a_contradiction_is_refused_with_both_locations(name: str) -> None:
     overlay, left, right = CONTRADICTIONS[name]
     store = from_folder({**CARRIED, "overlays/x-pin.yaml": pin(**overlay)})
     with pytest.raises(Contradiction) as raised:

@@ -37,7 +37,7 @@ def swap(*parts: DataPart) -> Any:
     return [(step.layer, step.value) for step in recipe.history[f"OS.sysctl.{SWAP}"]]
 
 
-def test_places_stack_in_order_and_the_history_names_them() -> None:
+def test_parts_stack_in_order_and_the_history_names_them() -> None:
     assert swap(site("5"), site("6")) == [("overlays/5/mine.yaml", "5"), ("overlays/6/mine.yaml", "6")]
     assert swap(site("6"), site("5")) == [("overlays/6/mine.yaml", "6"), ("overlays/5/mine.yaml", "5")]
     # Whatever the files are called.
@@ -88,7 +88,7 @@ def test_what_is_no_list_of_entries_is_left_for_its_reader_to_report(above: obje
         assert trees["components.yaml"] == above
 
 
-def test_places_of_one_name_are_distinguished() -> None:
+def test_parts_of_one_name_are_distinguished() -> None:
     files = {"overlays/x.yaml": b"", "base.yaml": b""}
     parts = [DataPart("/a/site", files), DataPart("/b/site", files), DataPart("cm://ns/site", files)]
     assert [part["overlays/x.yaml"] for part in canonical_paths(parts, ["base.yaml"])] == [

@@ -518,7 +518,7 @@ def test_random_words_are_known(word: str) -> None:
         "ami-0123456789abcdef0",
     ],
 )
-def test_names_of_things_are_not_random(word: str) -> None:
+def test_names_of_devices_and_programs_are_not_random(word: str) -> None:
     assert not has_random_part(word)
 
 

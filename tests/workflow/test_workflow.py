@@ -381,7 +381,7 @@ def test_a_timeout_that_leaves_no_time_is_refused(timeout: float) -> None:
         take({"gpu": fine}, timeout_s=timeout)
 
 
-def test_the_places_of_all_collectors() -> None:
+def test_the_order_of_all_collectors() -> None:
     """In the order of their types, then by name; a collector that is added need not be listed here."""
     assert tuple(name for name in list_collectors() if name in ALL) == ALL
     for name in list_collectors():
