@@ -40,7 +40,10 @@ PARTS = {
         "server/parameters server/recipe_data server/request_document server/request_metrics server/routes server/static_content "
         "server/transport/supervisor"
     ),
-    "full": "cli/evidence cli/image cli/mirror cli/pull cli/push cli/self_verify cli/sign cli/verify sign",
+    "full": (
+        "bundle/attestation_writer bundle/evidence_archive cli/evidence cli/image cli/mirror cli/pull cli/push cli/self_verify cli/sign "
+        "cli/verify oci/image_push oci/program_image sign"
+    ),
 }
 _PART_OF = {path: part for part, paths in PARTS.items() for path in paths.split()}
 
@@ -62,11 +65,13 @@ def pack_of(name: str) -> str:
     ('packs/templates', 'packs/templates-bundles')
     >>> pack_of("eidos/bundle/engine.py"), pack_of("eidos/bundle"), pack_of("eidos/server/transport/peer.py")
     ('packs/eidos-server', 'packs/eidos-server', 'packs/eidos')
+    >>> pack_of("eidos/bundle/evidence_archive.py")
+    'packs/eidos-full'
     """
     if name.startswith(DATA):
         return "packs/" + "-".join(name[len(DATA) :].split("/")[:-1][:2])
     package, *path = name.partition(".")[0].split("/")
-    part = next((part for length in (1, 2, 3) if (part := _PART_OF.get("/".join(path[:length])))), "")
+    part = next((part for length in (3, 2, 1) if (part := _PART_OF.get("/".join(path[:length])))), "")
     return f"packs/{package}-{part}" if part and package == "eidos" else f"packs/{package}"
 
 
