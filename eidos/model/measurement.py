@@ -93,36 +93,29 @@ def read_measurements(trees: Iterable[TreeReader]) -> tuple[Measurement, ...]:
 
     Subtypes of one name are one subtype with the readings of all; two values of one reading are InvalidData.
     """
-    measurements: list[Measurement] = []
-    indexes: dict[str, int] = {}
+    types: dict[str, dict[str, list[tuple[Subtype, TreeReader]]]] = {}
     for tree in trees:
-        kind = read_type(tree)
-        subtypes: dict[str, Subtype] = {}
-        first = measurements[indexes[kind]] if kind in indexes else None
-        if first is not None:
-            subtypes = {subtype.name: subtype for subtype in first.subtypes}
+        subtypes = types.setdefault(read_type(tree), {})
         for item in tree.mappings("subtypes"):
             subtype = read_subtype(item)
-            before = subtypes.get(subtype.name)
-            subtypes[subtype.name] = subtype if before is None else _merge_subtypes(before, subtype, item)
-        measurement = Measurement(kind, tuple(subtypes.values()))
-        if first is None:
-            indexes[kind] = len(measurements)
-            measurements.append(measurement)
-        else:
-            measurements[indexes[kind]] = measurement
-    return tuple(measurements)
+            subtypes.setdefault(subtype.name, []).append((subtype, item))
+    return tuple(Measurement(kind, tuple(map(_merge_subtypes, subtypes.values()))) for kind, subtypes in types.items())
 
 
-def _merge_subtypes(first: Subtype, second: Subtype, tree: TreeReader) -> Subtype:
-    for key, value in second.data.items():
-        if key in first.data and format_scalar(first.data[key]) != format_scalar(value):
-            reason = f"subtype {first.name} occurs twice, and {key} is {format_scalar(first.data[key])!r} in the first"
-            raise tree.error(f"{reason} and {format_scalar(value)!r} here", "keep one value; a snapshot has one value of each reading")
-    context = dict(first.context)
-    for key, text in second.context.items():
-        context[key] = f"{context[key]}; {text}" if context.get(key, text) != text else text
-    return Subtype(first.name, {**second.data, **first.data}, context)
+def _merge_subtypes(occurrences: list[tuple[Subtype, TreeReader]]) -> Subtype:
+    """One subtype of those with one name, in time that grows with what they hold."""
+    first = occurrences[0][0]
+    if len(occurrences) == 1:
+        return first
+    data, texts = dict(first.data), {key: {text: None} for key, text in first.context.items()}
+    for subtype, tree in occurrences[1:]:
+        for key, value in subtype.data.items():
+            if format_scalar(data.setdefault(key, value)) != format_scalar(value):
+                reason = f"subtype {first.name} occurs twice, and {key} is {format_scalar(data[key])!r} in the first"
+                raise tree.error(f"{reason} and {format_scalar(value)!r} here", "keep one value; a snapshot has one value of each reading")
+        for key, text in subtype.context.items():
+            texts.setdefault(key, {})[text] = None
+    return Subtype(first.name, data, {key: "; ".join(distinct) for key, distinct in texts.items()})
 
 
 def read_type(tree: TreeReader) -> str:

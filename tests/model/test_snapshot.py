@@ -13,6 +13,7 @@ from eidos.formats import from_text, to_json, to_yaml
 from eidos.model.measurement import Measurement, Outcome, Subtype
 from eidos.model.number_format import format_scalar
 from eidos.model.snapshot import Snapshot, natural_key
+from tests.support.growth import Shape, excessive_growth
 
 H100 = Path(__file__).parent.parent.parent / "../shared/fixtures/snapshots/h100-eks.yaml"
 
@@ -249,3 +250,18 @@ def test_natural_order() -> None:
     names = ["smi", "gpu-10", "gpu-2.volatile", "gpu-2", "gpu-02", "10", "9", "", "gpu", "gpu-10a", "gpu-²", "gpu-" + "9" * 30]
     expected = ["", "9", "10", "gpu", "gpu-02", "gpu-2", "gpu-2.volatile", "gpu-10", "gpu-10a", "gpu-" + "9" * 30, "gpu-²", "smi"]
     assert sorted(names, key=natural_key) == sorted(expected, key=natural_key) == expected
+
+
+@pytest.mark.parametrize("is_one", [False, True], ids=["subtypes of one type", "one subtype"])
+def test_work_grows_with_the_measurements(is_one: bool) -> None:
+    """However often a type, or a subtype, occurs in the document."""
+
+    def read(text: str) -> None:
+        items = [
+            {"type": "OS", "subtypes": [{"subtype": f"s{at * (not is_one)}", "data": {f"k{at}": at}, "context": {"k0": f"{at}"}}]}
+            for at in range(len(text) // 8)
+        ]
+        (measurement,) = Snapshot.from_tree({"measurements": items}, "x").measurements
+        assert sum(len(subtype.data) for subtype in measurement.subtypes) == len(items)
+
+    assert excessive_growth(read, Shape("", "a", ""), thorough=True) is None
