@@ -224,8 +224,9 @@ def test_files_are_read_in_order(tmp_path: Path) -> None:
     environ.pop("DOCKER_CONFIG")
     environ.pop("XDG_RUNTIME_DIR")
     assert getattr(find(environ), "username", None) == "home"
-    with pytest.raises(Unavailable, match="REGISTRY_AUTH_FILE: /nonexistent: no such file"):
-        find({**environ, "REGISTRY_AUTH_FILE": "/nonexistent"})
+    missing = str(tmp_path / "missing.json")
+    with pytest.raises(Unavailable, match=f"REGISTRY_AUTH_FILE: {missing}: no such file"):
+        find({**environ, "REGISTRY_AUTH_FILE": missing})
 
 
 @pytest.mark.parametrize(

@@ -239,7 +239,7 @@ def test_a_hostile_layer_is_refused_and_leaves_nothing(run: Run, bundle: Path, r
     assert (status, out) == (5, ""), err
     assert err.startswith("error: ")
     assert (sorted(os.listdir(tmp_path.parent)), sorted(os.listdir(tmp_path))) == before
-    assert not Path("/nonexistent").exists()
+    assert not Path("/nonexistent/evil").exists()
 
 
 def test_a_bomb_is_refused_before_it_is_unpacked(run: Run, bundle: Path, registry: OciRegistry, tmp_path: Path) -> None:
