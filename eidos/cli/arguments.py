@@ -119,6 +119,7 @@ def _flag_of_other_verb(name: str, verb: Verb) -> str | None:
     if any(option.flag.startswith(name) or name.startswith(option.flag) for option in verb.options):
         return None  # --host for --hosts
     from eidos.cli.commands import load_verbs
+    from eidos.cli.registry_locations import REGISTRY
     from eidos.wording import list_words
 
     owners = {other.name: option for other in load_verbs() for option in other.options if option.flag == name}
@@ -127,7 +128,9 @@ def _flag_of_other_verb(name: str, verb: Verb) -> str | None:
     first = next((first for first, second in PIPELINES if second == verb.name and first in owners), "")
     names = [f"'eidos {owner}'" for owner in owners if owner != first]
     if not first:
-        return f"use it with {list_words(names)}"
+        # Whatever reads a file reads from a registry as well, without flags of its own.
+        variable = next((f"; elsewhere set {option.variable}={option.metavar or 'true'}" for option in REGISTRY if option.flag == name), "")
+        return f"use it with {list_words(names)}{variable}"
     flag = f"{name} {owners[first].metavar}" if owners[first].metavar else name
     return f"it is a flag of 'eidos {first}': run '{PIPELINES[first, verb.name].replace('{}', flag)}'"
 
