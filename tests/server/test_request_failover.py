@@ -350,6 +350,11 @@ def test_a_connection_goes_on_in_another_process_with_what_was_received_after_th
 WAITING = "0000000a-0000-4000-8000-000000000000"
 
 
+def open_files(pid: int) -> int:
+    """Descriptors of a process."""
+    return len(os.listdir(f"/proc/{pid}/fd"))
+
+
 @pytest.mark.slow
 def test_what_waits_is_finished_by_a_stop_and_by_another_worker_if_one_is_killed_meanwhile() -> None:
     with Service(workers=1) as service:
@@ -365,13 +370,19 @@ def test_what_waits_is_finished_by_a_stop_and_by_another_worker_if_one_is_killed
         assert service.wait() == 0
     with Service(workers=2) as service:
         until(lambda: len(service.workers()) == 2)
+        killed, survivor = service.workers()
+        before = open_files(killed)
         clients = [service.connect() for _ in range(16)]
         for number, sock in enumerate(clients):
             sock.sendall(held(service.held, f"{number:08x}-0000-4000-8000-000000000000"))
         service.settle(*clients)
+        queued = max(0, open_files(killed) - before - 4)  # four have begun
         service.process.send_signal(signal.SIGTERM)
         until(service.is_refusing)
-        os.kill(service.workers()[0], signal.SIGKILL)
+        service.end_turn()
+        adopted = open_files(survivor) + queued
+        os.kill(killed, signal.SIGKILL)
+        until(lambda: open_files(survivor) >= adopted)
         service.release()
         answered = [bool(everything(sock)) for sock in clients]
         assert service.wait() == 0
@@ -413,7 +424,7 @@ def test_nothing_is_left_in_a_service_whose_workers_are_killed_again_and_again()
 
         def held() -> tuple[int, int]:
             until(service.workers)
-            return tuple(len(os.listdir(f"/proc/{pid}/fd")) for pid in (service.process.pid, service.workers()[0]))  # type: ignore[return-value]  # two processes
+            return tuple(open_files(pid) for pid in (service.process.pid, service.workers()[0]))  # type: ignore[return-value]  # two processes
 
         def resident() -> int:
             return int(Path(f"/proc/{service.process.pid}/statm").read_text().split()[1])
