@@ -10,8 +10,8 @@ makes a virtual environment with them (in ``.venv``, or the folder that TESTS_VE
 
 Other arguments go to pytest, and then only pytest runs, slow tests too. Exit status 1 when anything fails.
 
-Tests start hundreds of programs beside one another, and a busy machine may spoil one of them. When a few tests fail, they run once
-more, one after another: what fails alone too fails the run, and the failures of both runs are printed.
+Tests start hundreds of processes in parallel, and a loaded machine may fail one of them. When a few tests fail, they run once more, one
+after another: what fails alone too fails the run, and the failures of both runs are printed.
 """
 
 from __future__ import annotations
@@ -108,11 +108,14 @@ def commands(mode: str, arguments: list[str]) -> list[tuple[str, ...]]:
 
 
 def holds(command: tuple[str, ...], may_repeat: bool) -> bool:
-    """Whether a tool is content, or the few tests that failed pass alone; the tool prints itself why not."""
+    """Whether a tool succeeds, or the few tests that failed pass alone; its output says why not."""
+    may_repeat = may_repeat and "loadscope" in command and command != WATCHED
+    if may_repeat:
+        LAST_FAILED.unlink(missing_ok=True)  # those of earlier runs would be counted, and run, too
     status = run(command)
-    if status == TESTS_FAILED and may_repeat and "loadscope" in command and command != WATCHED:
+    if status == TESTS_FAILED and may_repeat and LAST_FAILED.exists():
         names = list(json.loads(LAST_FAILED.read_text()))
-        if 0 < len(names) <= FEW:
+        if len(names) <= FEW:
             print(f"failed beside other tests, run again alone: {', '.join(names)}", flush=True)
             alone = (word for word in command if word not in PARALLEL)
             status = run((*alone, "--last-failed", "--last-failed-no-failures", "none"))
