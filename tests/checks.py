@@ -65,8 +65,8 @@ FEW = 3
 #: The exit status of pytest when tests failed; it has others for its own failures and for modules that cannot be imported.
 TESTS_FAILED = 1
 
-#: Where pytest remembers the tests that failed in the last run.
-LAST_FAILED = ROOT / ".pytest_cache" / "v" / "cache" / "lastfailed"
+#: Where pytest keeps the names of the tests that failed, and tests/conftest.py their number: a test that ends its worker has no name there.
+LAST_FAILED, FAILURES = (ROOT / ".pytest_cache" / "v" / name for name in ("cache/lastfailed", "tests/failures"))
 
 EFFORTS = {"--fast": "smoke", "--ci": "thorough", "--all": "all"}
 
@@ -115,7 +115,7 @@ def holds(command: tuple[str, ...], may_repeat: bool) -> bool:
     status = run(command)
     if status == TESTS_FAILED and may_repeat and LAST_FAILED.exists():
         names = list(json.loads(LAST_FAILED.read_text()))
-        if len(names) <= FEW:
+        if len(names) == json.loads(FAILURES.read_text()) <= FEW:
             print(f"failed beside other tests, run again alone: {', '.join(names)}", flush=True)
             alone = (word for word in command if word not in PARALLEL)
             status = run((*alone, "--last-failed", "--last-failed-no-failures", "none"))

@@ -69,6 +69,12 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
                     terminalreporter.write_line(text)
 
 
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Keep how many tests failed: pytest keeps only names, and none of a test that ended its worker."""
+    if not hasattr(session.config, "workerinput") and session.config.cache is not None:
+        session.config.cache.set("tests/failures", session.testsfailed)
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_collection(session: pytest.Session) -> Generator[None, object, object]:
     """What is collected lives as long as the run: looking for garbage in it took a quarter of the time, here and in tests."""
