@@ -43,12 +43,15 @@ RESENDABLE_METHODS = frozenset({"GET", "HEAD", "DELETE"})
 
 
 class Hints(Record):
-    """What to do when a server refuses connections or does not speak TLS with us, and about its certificate; None for a general hint."""
+    """Hints for a server that cannot be reached; None is the general hint.
 
-    refused: str | None = None
-    tls: str | None = None
-    name: str | None = None
-    authority: str | None = None
+    The connection is refused, TLS fails, the certificate has another name, its authority is not trusted.
+    """
+
+    connection_refused: str | None = None
+    tls_error: str | None = None
+    certificate_name: str | None = None
+    certificate_authority: str | None = None
 
 
 class Endpoint(Record):
@@ -224,15 +227,15 @@ class ConnectionPool:
 
         hints = self._endpoint.hints
         if isinstance(fault, ConnectionRefusedError):
-            return hints.refused
+            return hints.connection_refused
         if isinstance(fault, ssl.SSLError) and not isinstance(fault, ssl.SSLCertVerificationError):
-            return hints.tls
+            return hints.tls_error
         if not isinstance(fault, ssl.SSLCertVerificationError):
             return None
         text = fault.verify_message
         if "expired" in text or "not yet valid" in text:
             return "renew the server's certificate, or set this machine's clock"
-        return hints.name if "match" in text or "mismatch" in text.lower() else hints.authority
+        return hints.certificate_name if "match" in text or "mismatch" in text.lower() else hints.certificate_authority
 
 
 class _Connection:

@@ -72,9 +72,9 @@ class UploadReceipt(Record):
 
 #: What to do when a store cannot be reached.
 _HINTS = Hints(
-    tls="check that this is an https server",
-    name="use the name in the store's certificate",
-    authority="set EIDOS_CA_FILE to a file with the certificate of its authority",
+    tls_error="check that this is an https server",
+    certificate_name="use the name in the store's certificate",
+    certificate_authority="set EIDOS_CA_FILE to a file with the certificate of its authority",
 )
 
 

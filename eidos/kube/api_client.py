@@ -46,7 +46,10 @@ class KubeClient(RequestSender):
     """The verbs of the API, on one cluster, until one deadline."""
 
     def get(self, path: str, query: Mapping[str, str] | None = None) -> Tree:
-        """An object, or any other JSON object that the server has at ``path``; KubeError for one that lacks the name in its path."""
+        """An object, or any other JSON object that the server has at ``path``.
+
+        Raises KubeError when the path names an object and the response has no metadata.name.
+        """
         tree, request = self.send_object("GET", path, query), responses.request_info("GET", path)
         if request.name and not responses.has_name(tree):
             raise KubeError(f"{self.cluster.server}: to {request}: the response is not a Kubernetes object", responses.SERVER_HINT)

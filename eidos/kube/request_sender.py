@@ -62,9 +62,9 @@ class RequestSender:
         #: The ``Date`` of the newest response, or "".
         self.server_date = ""
         hints = Hints(
-            refused=f"check that the cluster is up and that {cluster.source} has the right server",
-            name="set tls-server-name in the kubeconfig to the name in its certificate",
-            authority=f"check that certificate-authority in {cluster.source} belongs to this cluster",
+            connection_refused=f"check that the cluster is up and that {cluster.source} has the right server",
+            certificate_name="set tls-server-name in the kubeconfig to the name in its certificate",
+            certificate_authority=f"check that certificate-authority in {cluster.source} belongs to this cluster",
         )
         endpoint = Endpoint(cluster.server, cluster.ca, cluster.insecure, cluster.tls_server_name, cluster.proxy, cluster.source, hints)
         self._connections = ConnectionPool(endpoint, credentials.load_certificate, IDEMPOTENT_METHODS, KubeError)

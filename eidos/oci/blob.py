@@ -112,4 +112,4 @@ def verified(pieces: Iterable[bytes], descriptor: Descriptor, name: str) -> Iter
     if size != descriptor.size:
         raise IntegrityError(f"{name}: {size:,} bytes, not the {descriptor.size:,} that its manifest says")
     if f"sha256:{digest.hexdigest()}" != descriptor.digest:
-        raise IntegrityError(f"{name}: its content does not match the digest {descriptor.digest}", "it was changed, or stored damaged")
+        raise IntegrityError(f"{name}: its content does not match the digest {descriptor.digest}", "download it again, or push it again")

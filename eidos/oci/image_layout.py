@@ -151,7 +151,7 @@ class ImageLayout:
     def _read_small(self, digest: str) -> bytes:
         data = self._read(f"{BLOBS}/{digest.partition(':')[2]}")
         if sha256_digest(data) != digest:
-            raise IntegrityError(f"{self.name}: manifest {digest} does not match its digest", "it was changed, or stored damaged")
+            raise IntegrityError(f"{self.name}: manifest {digest} does not match its digest", "rebuild it or download it again")
         return data
 
     def _write_small(self, digest: str, data: bytes) -> None:

@@ -98,7 +98,7 @@ class RegistryAuth:
         except EidosError as fault:
             raise AuthError(f"{host}: its challenge names no valid token server", "check the address of the registry") from fault
         if url.scheme == "http" and not self._allows_http:
-            hint = "use --plain-http or EIDOS_PLAIN_HTTP=true to allow that"
+            hint = "use --plain-http, or set EIDOS_PLAIN_HTTP=true"
             raise AuthError(f"{host}: its token server {url.origin} is not encrypted", hint)
         # Scopes are separated by spaces, and sent one by one, as docker does.
         fields = [(name, challenge.parameters[name]) for name in ("service",) if name in challenge.parameters]

@@ -84,11 +84,11 @@ class RegistryResponse(Record):
 
 #: What to do when a registry cannot be reached.
 _HINTS = Hints(
-    refused="check that the registry is running, and the port",
-    tls="use --plain-http or EIDOS_PLAIN_HTTP=true if this registry has no TLS, "
+    connection_refused="check that the registry is running, and the port",
+    tls_error="use --plain-http or EIDOS_PLAIN_HTTP=true if this registry has no TLS, "
     "--client-cert or EIDOS_CLIENT_CERT if it requires a certificate",
-    name="use the name in the registry's certificate",
-    authority="name a file with the certificate of its authority with --ca-file or EIDOS_CA_FILE",
+    certificate_name="use the name in the registry's certificate",
+    certificate_authority="pass the certificate of its authority with --ca-file FILE, or set EIDOS_CA_FILE",
 )
 
 
@@ -219,7 +219,7 @@ class RegistryClient:
             return RegistryError(f"{subject}: access denied: status {status}{words}", hint, status)
         advice = "raise the limit of the registry, or of the proxy before it, for the size of a request" if status == 413 else None
         if status == 400 and self.settings.plain_http and b"HTTPS" in response.body:  # as Go's and nginx's servers say it
-            advice = "remove --plain-http, or EIDOS_PLAIN_HTTP: this registry has TLS"
+            advice = "omit --plain-http, or unset EIDOS_PLAIN_HTTP: this registry has TLS"
         return _failure(f"{subject}: the registry failed: status {status}{words}", status, response.headers, advice)
 
     def close(self) -> None:

@@ -43,6 +43,9 @@ _ACCEPT = {"Accept": f"{MANIFEST_TYPE}, {INDEX_TYPE}"}
 _IMAGE_TYPES = (MANIFEST_TYPE, INDEX_TYPE, DOCKER_MANIFEST_TYPE, DOCKER_INDEX_TYPE)
 _ACCEPT_IMAGES = {"Accept": ", ".join(_IMAGE_TYPES)}
 
+#: What to do about a manifest in the registry that has another digest.
+_DIGEST_HINT = "pull by another tag or digest, or push it again"
+
 
 class RegistryStore:
     """The artifacts of one repository; ``mount_from`` is another one of the registry that may have the blobs already."""
@@ -85,7 +88,7 @@ class RegistryStore:
     def has_manifest(self, target: str) -> bool:
         """Whether there is a manifest with a tag or a digest, of an artifact or of an image of any kind.
 
-        Raises RegistryError for a response that is not one, such as a page to log in.
+        Raises RegistryError for a response that is not one, such as a login page.
         """
         try:
             headers = self._client.probe(self._client.url(f"manifests/{target}"), f"looking for {target}", _ACCEPT_IMAGES)
@@ -93,8 +96,8 @@ class RegistryStore:
             return False
         media_type = headers.get("content-type", "").partition(";")[0].strip()
         if media_type not in _IMAGE_TYPES and not is_digest(headers.get("docker-content-digest", "")):
-            what = f"{self.name}: looking for {target}: the response is not a manifest, but {printable(media_type[:60]) or 'of no type'}"
-            raise RegistryError(what, "check the address of the registry")
+            shown = printable(media_type[:60]) or "none"
+            raise RegistryError(f"{self.name}: looking for {target}: unexpected content type: {shown}", "check the address of the registry")
         return True
 
     def read_manifest(self, target: str) -> tuple[bytes, str]:
@@ -113,15 +116,13 @@ class RegistryStore:
         stored = self._client.send("PUT", url, (201,), headers=headers, open_body=lambda: data, what=what).headers
         digest = stored.get("docker-content-digest", "")
         if is_digest(digest):
-            self._require_digest(target, digest, sha256_digest(data))
+            self._require_digest(target, digest, sha256_digest(data), "push it again")
         return stored
 
-    def _require_digest(self, target: str, digest: str, expected: str) -> None:
+    def _require_digest(self, target: str, digest: str, expected: str, hint: str = _DIGEST_HINT) -> None:
         """Raise IntegrityError unless the manifest of a target has the digest that it must have."""
         if digest != expected:
-            raise IntegrityError(
-                f"{self.name}: manifest {target} does not match the digest {expected}; it has {digest}", "it was changed, or stored damaged"
-            )
+            raise IntegrityError(f"{self.name}: manifest {target} does not match the digest {expected}; it has {digest}", hint)
 
     def list_referrers(self, digest: str, artifact_type: str) -> tuple[Descriptor, ...]:
         """The manifests of one artifact type whose subject is a manifest. Raises RegistryError for an incomplete list."""
@@ -134,7 +135,7 @@ class RegistryStore:
             try:
                 response = self._client.send("GET", url, (200,), headers={"Accept": INDEX_TYPE}, what=what)
                 media_type = response.headers.get("content-type", "")
-                has_referrers = "json" in media_type or (not media_type and response.body[:1] == b"{")  # a page to log in is none
+                has_referrers = "json" in media_type or (not media_type and response.body[:1] == b"{")  # a login page is not a list
             except (RegistryNotFound, RegistryError) as fault:
                 if isinstance(fault, RegistryError) and fault.status not in UNSUPPORTED_METHOD_STATUSES:
                     raise

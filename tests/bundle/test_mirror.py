@@ -300,7 +300,7 @@ def test_a_page_to_log_in_is_no_registry_with_all_images(
     write_bundle(bundle(), str(tmp_path / "bundle"))
     assert main(["mirror", str(tmp_path / "bundle"), "--check", f"{registry.host}/x", "--plain-http"]) == 1
     done = capfd.readouterr()
-    assert done.out == "" and f"the response is not a manifest, but {media_type or 'of no type'}\n" in done.err
+    assert done.out == "" and f": unexpected content type: {media_type or 'none'}\n" in done.err
 
 
 def test_the_command_lists_and_writes(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

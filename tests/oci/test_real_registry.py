@@ -169,7 +169,7 @@ def test_a_login_and_a_certificate_are_required(secure: Registry, bundle: Path, 
     without = eidos("push", str(bundle), target, *secure.flags[:2], env=secure.environ)
     assert without.status == 1
     untrusted = eidos("push", str(bundle), target, env=secure.environ)
-    assert (untrusted.status, "--ca-file or EIDOS_CA_FILE" in untrusted.err) == (1, True), untrusted.err
+    assert (untrusted.status, "--ca-file FILE, or set EIDOS_CA_FILE" in untrusted.err) == (1, True), untrusted.err
 
 
 def test_a_registry_in_clear_is_named_as_one(plain: Registry, bundle: Path) -> None:

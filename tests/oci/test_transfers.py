@@ -133,7 +133,7 @@ def test_what_does_not_pass_says_why(registry: OciRegistry) -> None:
     [
         (Reply(429, headers={"Retry-After": "3600"}), "in 3,600 s, as the server asks"),
         (Reply(413), "raise the limit of the registry"),
-        (Reply(400, b"Client sent an HTTP request to an HTTPS server.\n"), "remove --plain-http"),
+        (Reply(400, b"Client sent an HTTP request to an HTTPS server.\n"), "omit --plain-http, or unset EIDOS_PLAIN_HTTP"),
         (Reply(308), None),
     ],
 )
@@ -421,8 +421,9 @@ def test_a_registry_that_names_another_digest_is_refused(registry: OciRegistry, 
     other = {"Docker-Content-Digest": f"sha256:{'0' * 64}"}
     reply = Reply(200 if method == "HEAD" else 201, b"", other)
     registry.before = lambda received: reply if received.method == method and "/manifests/" in received.path else None
-    with pytest.raises(IntegrityError, match=f"does not match the digest sha256:[0-9a-f]+; it has sha256:{'0' * 64}"):
+    with pytest.raises(IntegrityError, match=f"does not match the digest sha256:[0-9a-f]+; it has sha256:{'0' * 64}") as fault:
         push_artifact(store(registry.host), ARTIFACT, "v1")
+    assert ("pull by another tag" in (fault.value.hint or ""), "push it again" in (fault.value.hint or "")) == (method == "HEAD", True)
 
 
 def test_an_index_is_not_an_artifact(registry: OciRegistry) -> None:
