@@ -81,6 +81,10 @@ class ConnectionBroken(AttemptFailed):
         self.was_sent = was_sent
 
 
+class BodyTooLarge(Exception):
+    """A body is larger than its reader accepts; callers translate it into an error of theirs."""
+
+
 def truncated_response(origin: str) -> ConnectionBroken:
     """What to raise for a body that ended too early."""
     return ConnectionBroken(client.RequestError(f"{origin}: response truncated"), is_retryable=True, was_sent=True)
@@ -334,14 +338,17 @@ class StreamedResponse:
         return chunk
 
     def read_body(self, limit: int) -> bytes:
-        """The body; of one that is larger than ``limit`` bytes a little more than that, and the connection is closed."""
-        chunks, size = [], 0
-        while size <= limit and (chunk := self.read_chunk()):
+        """The body. Raises BodyTooLarge above ``limit`` bytes, before it is read if Content-Length tells; ConnectionBroken when cut off."""
+        chunks: list[bytes] = []
+        size = 0
+        while max(size, self.length or 0) <= limit:
+            chunk = self.read_chunk()
+            if not chunk:
+                return b"".join(chunks)
             chunks.append(chunk)
             size += len(chunk)
-        if size > limit:
-            self.abort()
-        return b"".join(chunks)
+        self.abort()
+        raise BodyTooLarge(f"the response is larger than {f'{limit >> 20} MiB' if limit >= 1 << 20 else f'{limit:,} bytes'}")
 
     def abort(self) -> None:
         """Close the connection without reading the rest of the body."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from eidos.errors import InvalidInput
 from eidos.http_wire import client
-from eidos.http_wire.connection_pool import ConnectionPool, Endpoint
+from eidos.http_wire.connection_pool import BodyTooLarge, ConnectionPool, Endpoint
 from eidos.http_wire.retry import AttemptFailed
 from eidos.log import printable
 from eidos.model.record import Record
@@ -95,10 +95,10 @@ def _send_once(method: str, url: Url, headers: Mapping[str, str], body: bytes | 
 
 
 def _read_body(response: StreamedResponse, origin: str, limit: int) -> bytes:
-    """The body; AttemptFailed when it is larger than ``limit``, before it is read if Content-Length tells."""
+    """The body; AttemptFailed when it is larger than ``limit`` bytes, or encoded."""
     if response.headers.get("content-encoding", "identity").lower() != "identity":
         raise _unusable(f"{origin}: unexpected content encoding")
-    body = response.read_body(limit) if (response.length or 0) <= limit else None
-    if body is None or len(body) > limit:
-        raise _unusable(f"{origin}: response larger than {limit:,} bytes")
-    return body
+    try:
+        return response.read_body(limit)
+    except BodyTooLarge as fault:
+        raise _unusable(f"{origin}: {fault}") from fault

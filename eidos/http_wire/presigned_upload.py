@@ -18,7 +18,7 @@ import time
 from eidos import __version__
 from eidos.errors import IntegrityError, InvalidInput, Unavailable
 from eidos.http_wire import client, retry
-from eidos.http_wire.connection_pool import ConnectionPool, Endpoint, Hints
+from eidos.http_wire.connection_pool import BodyTooLarge, ConnectionPool, Endpoint, Hints
 from eidos.log import printable
 from eidos.model.record import Record
 
@@ -35,7 +35,7 @@ TRANSIENT_STATUSES, TRANSIENT_CODES = frozenset({408, 429, 500, 502, 503, 504}),
 #: Seconds that one attempt may take, and bytes for which it has a second more.
 ATTEMPT_TIMEOUT_S, SLOWEST_BYTES = 60.0, 100_000
 
-#: Bytes of a response that are read, and characters of a store's own words in a message.
+#: Bytes of a response, above which its text is not shown, and characters of a store's own words in a message.
 RESPONSE_LIMIT, SHOWN_LIMIT = 1 << 16, 200
 
 #: Headers that this client can send when a URL signs them; Host and Content-Length are always sent.
@@ -141,7 +141,10 @@ def upload(
     def attempt() -> UploadReceipt:
         limit = time.monotonic() + ATTEMPT_TIMEOUT_S + len(data) / SLOWEST_BYTES
         response = pool.send("PUT", url.target, headers, data, min(deadline, limit))
-        body = response.read_body(RESPONSE_LIMIT)[:RESPONSE_LIMIT]
+        try:
+            body = response.read_body(RESPONSE_LIMIT)
+        except BodyTooLarge:
+            body = b""  # the status says enough
         if response.status not in (200, 201, 202, 204):
             raise _refusal(url, response, body)
         return UploadReceipt(url.origin, len(data), digests.sha256.hex(), _confirmed(url, response.headers, headers, digests))

@@ -10,7 +10,7 @@ import re
 import zlib
 
 from eidos.errors import EidosError, KubeError, NotFound
-from eidos.http_wire.connection_pool import ConnectionBroken
+from eidos.http_wire.connection_pool import BodyTooLarge, ConnectionBroken
 from eidos.log import printable
 from eidos.model.record import Record
 from eidos.wording import shorten
@@ -104,21 +104,13 @@ def read_body(response: StreamedResponse, subject: str, limit: int = BODY_LIMIT)
     """The body; KubeError when it is larger than ``limit`` bytes. Raises ConnectionBroken when it is cut off."""
     content_type = response.headers.get("content-type", "").partition(";")[0].strip().lower()
     encoding = response.headers.get("content-encoding", "identity").lower()
-    chunks: list[bytes] = []
-    size = response.length or 0
-    while size <= limit:
-        chunk = response.read_chunk()
-        if not chunk:
-            break
-        chunks.append(chunk)
-        if response.length is None:
-            size += len(chunk)
-    else:
-        response.abort()
-        raise KubeError(f"{subject}: the response is larger than {limit >> 20 or 1} MiB", SERVER_HINT)
+    try:
+        data = response.read_body(limit)
+    except BodyTooLarge as fault:
+        raise KubeError(f"{subject}: {fault}", SERVER_HINT) from fault
     if encoding not in ("identity", "gzip"):
         raise KubeError(f"{subject}: unexpected content encoding {printable(encoding[:40])}")
-    return RawBody(b"".join(chunks), encoding == "gzip", content_type)
+    return RawBody(data, encoding == "gzip", content_type)
 
 
 def read_error_body(response: StreamedResponse, subject: str) -> RawBody:

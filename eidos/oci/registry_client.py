@@ -14,7 +14,7 @@ import time
 from eidos import __version__
 from eidos.errors import EidosError, InvalidData, NotFound, Unavailable, os_error_reason
 from eidos.http_wire import client, retry
-from eidos.http_wire.connection_pool import ConnectionBroken, ConnectionPool, Endpoint, Hints
+from eidos.http_wire.connection_pool import BodyTooLarge, ConnectionBroken, ConnectionPool, Endpoint, Hints
 from eidos.log import printable
 from eidos.model.record import Record
 from eidos.oci.registry_auth import LOGIN_HINT, RegistryAuth
@@ -277,10 +277,10 @@ def _failure(message: str, status: int, headers: Mapping[str, str], hint: str | 
 
 
 def _read_body(response: StreamedResponse, subject: str) -> bytes:
-    body = response.read_body(RESPONSE_LIMIT)
-    if len(body) > RESPONSE_LIMIT:
-        raise RegistryError(f"{subject}: the response is larger than {RESPONSE_LIMIT >> 20} MiB", "check the address of the registry")
-    return body
+    try:
+        return response.read_body(RESPONSE_LIMIT)
+    except BodyTooLarge as fault:
+        raise RegistryError(f"{subject}: {fault}", "check the address of the registry") from fault
 
 
 def _drain(response: StreamedResponse) -> bytes:

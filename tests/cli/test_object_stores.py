@@ -206,6 +206,8 @@ def test_a_secret_in_the_words_of_the_store_is_withheld(run: Run, store: ObjectS
     assert run("recipe", "--gpu", "h100", "-o", url)[0] == 1  # run() looks for the signature
     store.faults.append(answers(403, "Denied", f"password={SECRET_KEY}"))
     assert SECRET_KEY not in run("recipe", "--gpu", "h100", "-o", url)[2]
+    store.faults.append(answers(403, "Denied", "x" * (1 << 17)))  # longer than what is read: the status says enough
+    assert "upload refused: status 403\n" in run("recipe", "--gpu", "h100", "-o", url)[2]
 
 
 @pytest.mark.parametrize("status", [301, 302, 307, 308])
