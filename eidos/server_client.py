@@ -17,9 +17,10 @@ import time
 
 from eidos import __version__, log
 from eidos.errors import InvalidData, InvalidInput, NotFound, RateLimited, Timeout, Unavailable
-from eidos.http_wire import client
+from eidos.http_wire import dialer
 from eidos.http_wire.fetch import ClientResponse, send_request
 from eidos.http_wire.retry import AttemptFailed, CircuitBreaker, Pacer, call_with_retry, parse_retry_after
+from eidos.http_wire.url import parse_url, quote_url
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -57,9 +58,9 @@ class ServerClient:
         chance: Callable[[], float] = random.random,
         wall: Callable[[], float] = time.time,
     ) -> None:
-        parsed = client.parse_url(url)
+        parsed = parse_url(url)
         if "?" in parsed.target or "#" in url:
-            raise InvalidInput(f"{client.quote_url(url)}: the address of a server cannot have a query", f"write it like {parsed.origin}")
+            raise InvalidInput(f"{quote_url(url)}: the address of a server cannot have a query", f"write it like {parsed.origin}")
         self.origin = parsed.origin
         self._url = parsed.origin + parsed.target.rstrip("/")
         self._clock, self._sleep, self._chance, self._wall = clock, sleep, chance, wall
@@ -156,7 +157,7 @@ class ServerClient:
     @staticmethod
     def _unusable(path: str, fault: InvalidData) -> AttemptFailed:
         message = f"the response is not a {_DOCUMENTS[path]}: {fault.message}"
-        return AttemptFailed(client.RequestError(message, _ADDRESS_HINT, is_transient=False), is_retryable=False)
+        return AttemptFailed(dialer.RequestError(message, _ADDRESS_HINT, is_transient=False), is_retryable=False)
 
     def _error_for(self, response: ClientResponse, document: str) -> Exception:
         """The exception for a response whose status is not 200."""
@@ -171,7 +172,7 @@ class ServerClient:
             return AttemptFailed(Unavailable(message, hint or "check the health of the server"), after_s, is_retryable=retryable)
         if status < 300:
             return AttemptFailed(
-                client.RequestError(f"{message}, which is not a {document}", _ADDRESS_HINT, is_transient=False), is_retryable=False
+                dialer.RequestError(f"{message}, which is not a {document}", _ADDRESS_HINT, is_transient=False), is_retryable=False
             )
         if status in (404, 405):
             return NotFound(message, _ADDRESS_HINT)

@@ -51,7 +51,7 @@ TARGETS = {
         "recipe/resolver": "property/test_matching property/test_merge recipe/test_contradictions recipe/test_detection recipe/test_golden "
         "recipe/test_layer_keys recipe/test_resolution recipe/test_matrix recipe/test_packed_store recipe/test_store",
         "server/rate_limiter": "property/test_ratelimit server/test_app server/test_limits",
-        "http_wire/retry": "property/test_retry http_wire/test_client cli/test_recipe_server kube/test_faults",
+        "http_wire/retry": "property/test_retry http_wire/test_fetch cli/test_recipe_server kube/test_faults",
         "http_wire/request_head http_wire/request_parser": "http_wire/test_request_parser server/test_wire server/test_connection",
         "server/transport/connection": "server/test_connection server/test_wire server/test_limits",
         "server/transport/request_workers": "server/test_request_workers server/test_connection server/test_limits server/test_heavy",

@@ -112,7 +112,7 @@ def parse_minor_version(value: str) -> int:
 
 def parse_otlp_endpoint(value: str) -> str:
     """The URL of a receiver of traces."""
-    from eidos.http_wire.client import parse_url
+    from eidos.http_wire.url import parse_url
 
     parse_url(value)
     return value

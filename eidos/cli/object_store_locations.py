@@ -73,7 +73,7 @@ def display_location(location: str) -> str:
     """A location for messages: the file of a URL, or the origin of one."""
     if location.startswith("@"):
         return location
-    from eidos.http_wire.client import parse_url
+    from eidos.http_wire.url import parse_url
 
     try:
         return parse_url(location).origin

@@ -11,8 +11,9 @@ import time
 from _thread import allocate_lock
 
 from eidos.errors import InvalidData, Timeout
-from eidos.http_wire import client
+from eidos.http_wire import dialer
 from eidos.http_wire.retry import AttemptFailed
+from eidos.http_wire.url import parse_url
 from eidos.model.record import Record
 
 TYPE_CHECKING = False
@@ -87,7 +88,7 @@ class BodyTooLarge(Exception):
 
 def truncated_response(origin: str) -> ConnectionBroken:
     """What to raise for a body that ended too early."""
-    return ConnectionBroken(client.RequestError(f"{origin}: response truncated"), is_retryable=True, was_sent=True)
+    return ConnectionBroken(dialer.RequestError(f"{origin}: response truncated"), is_retryable=True, was_sent=True)
 
 
 class ConnectionPool:
@@ -104,7 +105,7 @@ class ConnectionPool:
         resendable_methods: frozenset[str] = RESENDABLE_METHODS,
         make_error: Callable[[str, str | None], EidosError] | None = None,
     ) -> None:
-        self.server = client.parse_url(endpoint.server)
+        self.server = parse_url(endpoint.server)
         self.prefix = self.server.target.rstrip("/")
         self._endpoint = endpoint
         self._load_certificate = load_certificate
@@ -183,7 +184,7 @@ class ConnectionPool:
                 proxy = ProxyTunnel(self._endpoint.proxy)
                 sock = proxy.connect(self.server, context, self.tls_name, deadline)
             else:
-                sock = client.open_connection(self.server.host, self.server.port, deadline, context, self.tls_name)
+                sock = dialer.open_connection(self.server.host, self.server.port, deadline, context, self.tls_name)
         except (OSError, http.client.HTTPException, ValueError) as fault:
             raise ConnectionBroken(*self.translate_error(fault), was_sent=False) from fault
         return _Connection(self, sock, proxy.auth_headers if proxy else None)
@@ -205,7 +206,7 @@ class ConnectionPool:
 
         endpoint = self._endpoint
         try:
-            context = client.make_tls_context(endpoint.ca)
+            context = dialer.make_tls_context(endpoint.ca)
         except (ssl.SSLError, ValueError) as fault:
             raise InvalidData(f"{endpoint.source}: its certificate-authority is not a PEM certificate") from fault
         if endpoint.insecure:
@@ -218,13 +219,13 @@ class ConnectionPool:
 
     def translate_error(self, fault: OSError | http.client.HTTPException | ValueError) -> tuple[EidosError, bool]:
         """The error to raise for ``fault``, and whether it is transient."""
-        error = getattr(fault, "fault", None) or client.translate_error(self._endpoint.server, fault)
-        if not isinstance(error, client.RequestError):
+        error = getattr(fault, "fault", None) or dialer.translate_error(self._endpoint.server, fault)
+        if not isinstance(error, dialer.RequestError):
             return error, True
         hint = self._hint(fault) or error.hint
         if self._make_error is not None:
             return self._make_error(error.message, hint), error.is_transient
-        return client.RequestError(error.message, hint, error.is_transient), error.is_transient
+        return dialer.RequestError(error.message, hint, error.is_transient), error.is_transient
 
     def _hint(self, fault: BaseException) -> str | None:
         import ssl
@@ -248,7 +249,7 @@ class _Connection:
     def __init__(self, pool: ConnectionPool, sock: Any, proxy_headers: dict[str, str] | None) -> None:
         self.pool = pool
         self._sock = sock
-        self._deadline_socket = client.DeadlineSocket(sock, 0.0)
+        self._deadline_socket = dialer.DeadlineSocket(sock, 0.0)
         # For a server without TLS a proxy gets the absolute URL (RFC 9112, section 3.2.2), with its own headers.
         self._proxy_headers = proxy_headers if proxy_headers is not None and not pool.is_encrypted else None
         self._http = http.client.HTTPConnection(pool.server.host, pool.server.port)

@@ -8,9 +8,10 @@ environment are not used: the user names the service by its own address.
 from __future__ import annotations
 
 from eidos.errors import InvalidInput
-from eidos.http_wire import client
+from eidos.http_wire import dialer
 from eidos.http_wire.connection_pool import BodyTooLarge, ConnectionPool, Endpoint
 from eidos.http_wire.retry import AttemptFailed
+from eidos.http_wire.url import REDIRECT_LIMIT, parse_url, quote_url
 from eidos.log import printable
 from eidos.model.record import Record
 
@@ -18,8 +19,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from eidos.http_wire.client import Url
     from eidos.http_wire.connection_pool import StreamedResponse
+    from eidos.http_wire.url import Url
 
 #: Bytes of a response's body.
 BODY_LIMIT = 16 << 20
@@ -53,8 +54,8 @@ def send_request(
     ``deadline`` is a time of ``time.monotonic``. Raises AttemptFailed with a Timeout when it passes, with a RequestError for a response
     that is missing, cut off, malformed or larger than ``limit`` bytes; InvalidInput for an invalid URL.
     """
-    target, sent_headers = client.parse_url(url), dict(headers or {})
-    for _ in range(client.REDIRECT_LIMIT + 1):
+    target, sent_headers = parse_url(url), dict(headers or {})
+    for _ in range(REDIRECT_LIMIT + 1):
         response = _send_once(method, target, sent_headers, body, deadline, limit)
         location = response.headers.get("location")
         if response.status not in _REDIRECT_STATUSES or location is None or method not in ("GET", "HEAD"):
@@ -63,20 +64,20 @@ def send_request(
         if redirected.origin != target.origin:
             sent_headers = {name: value for name, value in sent_headers.items() if name.lower() not in CREDENTIAL_HEADERS}
         target = redirected
-    raise _unusable(f"{target.origin}: more than {client.REDIRECT_LIMIT} redirects in a row")
+    raise _unusable(f"{target.origin}: more than {REDIRECT_LIMIT} redirects in a row")
 
 
 def _unusable(message: str) -> AttemptFailed:
-    return AttemptFailed(client.RequestError(message, is_transient=False), is_retryable=False)
+    return AttemptFailed(dialer.RequestError(message, is_transient=False), is_retryable=False)
 
 
 def _redirect_target(url: Url, location: str) -> Url:
     from urllib.parse import urljoin
 
     try:
-        target = client.parse_url(urljoin(url.origin + url.target, location))
+        target = parse_url(urljoin(url.origin + url.target, location))
     except (InvalidInput, ValueError) as fault:
-        raise _unusable(f"{url.origin}: redirect to invalid URL {client.quote_url(printable(location[:100]))}") from fault
+        raise _unusable(f"{url.origin}: redirect to invalid URL {quote_url(printable(location[:100]))}") from fault
     if (url.scheme, target.scheme) == ("https", "http"):
         raise _unusable(f"{url.origin}: redirect to {target.origin} not followed, because it is not encrypted")
     return target

@@ -17,8 +17,9 @@ import time
 
 from eidos import __version__
 from eidos.errors import IntegrityError, InvalidInput, Unavailable
-from eidos.http_wire import client, retry
+from eidos.http_wire import retry
 from eidos.http_wire.connection_pool import BodyTooLarge, ConnectionPool, Endpoint, Hints
+from eidos.http_wire.url import parse_url
 from eidos.log import printable
 from eidos.model.record import Record
 
@@ -26,8 +27,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from eidos.http_wire.client import Url
     from eidos.http_wire.connection_pool import StreamedResponse
+    from eidos.http_wire.url import Url
 
 #: Statuses after which the request is sent again, and codes of S3 that mean the same: "RequestTimeout" and "BadDigest" are status 400.
 TRANSIENT_STATUSES, TRANSIENT_CODES = frozenset({408, 429, 500, 502, 503, 504}), frozenset({"RequestTimeout", "BadDigest", "SlowDown"})
@@ -86,7 +87,7 @@ def parse_presigned_url(text: str, source: str, *, allows_http: bool) -> Presign
     from urllib.parse import parse_qsl
 
     try:
-        url = client.parse_url(text)
+        url = parse_url(text)
     except InvalidInput as fault:
         raise InvalidInput(
             f"{source}: invalid URL, or one with a username or password", "use a presigned http or https URL for PUT"

@@ -10,7 +10,7 @@ port, or ``*``. Invalid entries are ignored.
 from __future__ import annotations
 
 from eidos.errors import InvalidData, InvalidInput
-from eidos.http_wire import client
+from eidos.http_wire import dialer
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ipaddress import IPv4Address, IPv6Address
     from typing import Any
 
-    from eidos.http_wire.client import Url
+    from eidos.http_wire.url import Url
 
 
 def proxy_from_environment(scheme: str, host: str, port: int, environ: Mapping[str, str]) -> str | None:
@@ -140,33 +140,33 @@ class ProxyTunnel:
             self.auth_headers["Proxy-Authorization"] = "Basic " + base64.b64encode(userinfo.encode()).decode()
 
     def connect(self, server: Url, context: ssl.SSLContext | None, name: str, deadline: float) -> Any:
-        """A connection to ``server``, with TLS if there is a ``context``; raises OSErrors, as ``http_wire.client.open_connection`` does."""
+        """A connection to ``server``, with TLS if there is a ``context``; raises OSErrors, as ``http_wire.dialer.open_connection`` does."""
         from http.client import HTTPException
 
         try:
-            tls = client.make_tls_context() if self.scheme == "https" else None
-            sock = client.open_connection(self.host, self.port, deadline, tls)
+            tls = dialer.make_tls_context() if self.scheme == "https" else None
+            sock = dialer.open_connection(self.host, self.port, deadline, tls)
         except OSError as fault:
-            raise ProxyRefused(client.translate_error(f"the proxy {self.name}", fault)) from fault
+            raise ProxyRefused(dialer.translate_error(f"the proxy {self.name}", fault)) from fault
         try:
             if context is None:
                 return sock
-            deadline_socket = client.DeadlineSocket(sock, deadline)
+            deadline_socket = dialer.DeadlineSocket(sock, deadline)
             try:
                 self._connect(server, deadline_socket)
             except ProxyRefused:
                 raise
             except (OSError, HTTPException, ValueError) as fault:
-                raise ProxyRefused(client.translate_error(f"the proxy {self.name}", fault)) from fault
+                raise ProxyRefused(dialer.translate_error(f"the proxy {self.name}", fault)) from fault
             if self.scheme == "https":
                 return TlsInTls(sock, deadline_socket, context, name)
-            sock.settimeout(client.seconds_left(deadline))
+            sock.settimeout(dialer.seconds_left(deadline))
             return context.wrap_socket(sock, server_hostname=name)
         except BaseException:
             sock.close()
             raise
 
-    def _connect(self, server: Url, deadline_socket: client.DeadlineSocket) -> None:
+    def _connect(self, server: Url, deadline_socket: dialer.DeadlineSocket) -> None:
         import http.client
 
         to = f"[{server.host}]:{server.port}" if ":" in server.host else f"{server.host}:{server.port}"
@@ -179,7 +179,7 @@ class ProxyTunnel:
             if response.status == 407:
                 hint = "check the username and the password in its URL" if self.auth_headers else "add a username and a password to its URL"
             message = f"the proxy {self.name} cannot connect to {to}: status {response.status}"
-            raise ProxyRefused(client.RequestError(message, hint, is_transient=response.status >= 500))
+            raise ProxyRefused(dialer.RequestError(message, hint, is_transient=response.status >= 500))
 
 
 class ProxyRefused(OSError):
@@ -191,9 +191,9 @@ class ProxyRefused(OSError):
 
 
 class TlsInTls:
-    """TLS within TLS, with the methods of a socket that :class:`eidos.http_wire.client.DeadlineSocket` calls."""
+    """TLS within TLS, with the methods of a socket that :class:`eidos.http_wire.dialer.DeadlineSocket` calls."""
 
-    def __init__(self, outer: socket.socket, deadline_socket: client.DeadlineSocket, context: ssl.SSLContext, name: str) -> None:
+    def __init__(self, outer: socket.socket, deadline_socket: dialer.DeadlineSocket, context: ssl.SSLContext, name: str) -> None:
         import ssl
 
         self._outer, self._deadline_socket = outer, deadline_socket

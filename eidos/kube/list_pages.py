@@ -14,7 +14,7 @@ from __future__ import annotations
 import time
 
 from eidos.errors import KubeError
-from eidos.http_wire.client import timeout_error
+from eidos.http_wire.dialer import timeout_error
 from eidos.kube import responses
 
 TYPE_CHECKING = False

@@ -92,9 +92,9 @@ def _values(options: ServerOptions) -> Tree:
         "issuer.name": name,
     }
     if options.otlp:
-        from eidos.http_wire import client
+        from eidos.http_wire.url import parse_url
 
-        values.update({"otlp": options.otlp, "otlp.port": client.parse_url(options.otlp).port})
+        values.update({"otlp": options.otlp, "otlp.port": parse_url(options.otlp).port})
     if options.ingress_class:
         values["ingress-class"] = options.ingress_class
     return values

@@ -18,8 +18,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from eidos.http_wire.client import Url
     from eidos.http_wire.connection_pool import StreamedResponse
+    from eidos.http_wire.url import Url
     from eidos.oci.blob import Blob
     from eidos.oci.image_manifest import Descriptor
     from eidos.oci.registry_client import RegistryClient

@@ -12,7 +12,7 @@ import re
 from base64 import b64encode
 
 from eidos.errors import EidosError, Unavailable
-from eidos.http_wire import client
+from eidos.http_wire.url import parse_url
 from eidos.model.measurement import WITHHELD
 from eidos.model.record import Record
 from eidos.oci.auth_file import Credential, find_credential
@@ -94,7 +94,7 @@ class RegistryAuth:
 
         realm, host = challenge.parameters.get("realm", ""), self._reference.host
         try:
-            url = client.parse_url(realm)
+            url = parse_url(realm)
         except EidosError as fault:
             raise AuthError(f"{host}: its challenge names no valid token server", "check the address of the registry") from fault
         if url.scheme == "http" and not self._allows_http:

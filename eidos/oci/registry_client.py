@@ -13,8 +13,9 @@ import time
 
 from eidos import __version__
 from eidos.errors import EidosError, InvalidData, NotFound, Unavailable, os_error_reason
-from eidos.http_wire import client, retry
+from eidos.http_wire import retry
 from eidos.http_wire.connection_pool import BodyTooLarge, ConnectionBroken, ConnectionPool, Endpoint, Hints
+from eidos.http_wire.url import REDIRECT_LIMIT, parse_url
 from eidos.log import printable
 from eidos.model.record import Record
 from eidos.oci.registry_auth import LOGIN_HINT, RegistryAuth
@@ -25,8 +26,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from typing import TypeVar
 
-    from eidos.http_wire.client import Url
     from eidos.http_wire.connection_pool import Body, StreamedResponse
+    from eidos.http_wire.url import Url
     from eidos.oci.reference import Reference
 
     T = TypeVar("T")
@@ -97,7 +98,7 @@ class RegistryClient:
 
     def __init__(self, reference: Reference, settings: RegistrySettings, deadline: float, report: Callable[[str], object]) -> None:
         scheme = "http" if settings.plain_http else "https"
-        self.origin = client.parse_url(f"{scheme}://{_API_HOSTS.get(reference.host, reference.host)}").origin
+        self.origin = parse_url(f"{scheme}://{_API_HOSTS.get(reference.host, reference.host)}").origin
         self.reference = reference
         self.settings = settings
         self.deadline = deadline
@@ -168,8 +169,8 @@ class RegistryClient:
 
         Raises AttemptFailed when the connection fails, RegistryError for a redirect that is not followed.
         """
-        target, is_renewed, is_redirected = client.parse_url(url), False, False
-        for _ in range(client.REDIRECT_LIMIT + 2):
+        target, is_renewed, is_redirected = parse_url(url), False, False
+        for _ in range(REDIRECT_LIMIT + 2):
             sent = {"User-Agent": f"eidos/{__version__}", **(headers or {})}
             authorization = self._auth.header if target.origin == self.origin else None
             if authorization is not None:
@@ -190,7 +191,7 @@ class RegistryClient:
                     upload = self.resolve_location(target, location)
                     response.headers["location"] = upload.origin + upload.target
                 return response
-        raise RegistryError(f"{self.origin}: more than {client.REDIRECT_LIMIT} redirects in a row")
+        raise RegistryError(f"{self.origin}: more than {REDIRECT_LIMIT} redirects in a row")
 
     def resolve_location(self, base: Url | None, location: str) -> Url:
         """The URL that a ``Location`` names; RegistryError for an invalid one, and for one that is not encrypted although ``base`` is."""
@@ -198,7 +199,7 @@ class RegistryClient:
 
         start = self.origin if base is None else base.origin + base.target
         try:
-            url = client.parse_url(urljoin(start + ("/" if base is None else ""), location))
+            url = parse_url(urljoin(start + ("/" if base is None else ""), location))
         except (EidosError, ValueError) as fault:
             raise RegistryError(f"{self.origin}: redirect to an invalid URL", "check the address of the registry") from fault
         if url.scheme == "http" and not self.settings.plain_http:
@@ -231,7 +232,7 @@ class RegistryClient:
         """A request to a token server, which is not redirected: it carries a password."""
 
         def attempt() -> tuple[int, bytes]:
-            target = client.parse_url(url)
+            target = parse_url(url)
             deadline = min(self.deadline, time.monotonic() + REQUEST_TIMEOUT_S)
             response = self._pool(target).send(method, target.target, {"User-Agent": f"eidos/{__version__}", **headers}, body, deadline)
             data = _read_body(response, f"the token server {target.origin}")

@@ -7,7 +7,7 @@ it; must not know what artifacts hold.
 from __future__ import annotations
 
 from eidos.errors import IntegrityError
-from eidos.http_wire.client import parse_url
+from eidos.http_wire.url import parse_url
 from eidos.log import printable
 from eidos.oci import blob_transfer
 from eidos.oci.blob import verified

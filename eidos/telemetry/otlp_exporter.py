@@ -15,9 +15,9 @@ from collections import deque
 
 from eidos import __version__, log
 from eidos.errors import EidosError, InvalidInput, Timeout, Unavailable
-from eidos.http_wire import client
 from eidos.http_wire.fetch import send_request
 from eidos.http_wire.retry import AttemptFailed, CircuitBreaker, CircuitOpen, call_with_retry, parse_retry_after
+from eidos.http_wire.url import parse_url
 from eidos.wording import count_of
 
 TYPE_CHECKING = False
@@ -50,7 +50,7 @@ def exporter_from_environment(environ: Mapping[str, str], service: str, on_dropp
         variable = "OTEL_EXPORTER_OTLP_ENDPOINT"
         url = environ.get(variable, "").strip().rstrip("/") + "/v1/traces"
     try:
-        client.parse_url(url)
+        parse_url(url)
     except InvalidInput as fault:
         raise InvalidInput(f"{variable}: {fault.message}", "write it like http://collector.example.com:4318") from fault
     protocol = environ.get("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL") or environ.get("OTEL_EXPORTER_OTLP_PROTOCOL") or "http/json"
@@ -114,7 +114,7 @@ class SpanExporter:
         self._queue: deque[Span] = deque()
         self._lock = allocate_lock()
         self._dropped = 0
-        self._circuit = CircuitBreaker(client.parse_url(url).origin, time.monotonic)
+        self._circuit = CircuitBreaker(parse_url(url).origin, time.monotonic)
         self._failing = False
         self._sending: Future[None] | None = None
         self._wake: threading.Event | None = None

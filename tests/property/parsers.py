@@ -52,7 +52,8 @@ from eidos.files import go_binary, host
 from eidos.fleet import bootstrap, hostlist, pseudonyms, results
 from eidos.formats import block_yaml, json_reader, plain_scalars, table, toml_reader, yaml_reader, yaml_writer
 from eidos.formats.source_text import DocumentSyntaxError
-from eidos.http_wire import client, presigned_upload, proxy, request_head, request_parser, retry
+from eidos.http_wire import presigned_upload, proxy, request_head, request_parser, retry
+from eidos.http_wire.url import parse_url
 from eidos.kube import cluster_config, labels, stored_object
 from eidos.manifest import kubernetes_fields
 from eidos.model import bundle, condition, constraint, pattern, plugin, quantity, snapshot, systemd_unit, values_schema
@@ -457,7 +458,7 @@ PARSERS: dict[str, Parser] = {
     "Markdown cell": _of_text(text_template.markdown_cell, "|", "`"),
     # What a network says
     "kubeconfig": _of_bytes(_kubeconfig, "a: b\n", "clusters:\n", "- name: x\n"),
-    "URL": _of_text(client.parse_url, "http://", "a:", "@", "/", "["),
+    "URL": _of_text(parse_url, "http://", "a:", "@", "/", "["),
     "presigned URL": _of_text(
         lambda text: presigned_upload.parse_presigned_url(text, "x", allows_http=True),
         "https://a/",

@@ -15,9 +15,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from eidos.errors import EidosError, InvalidInput, Timeout
-from eidos.http_wire.client import RequestError, parse_url
+from eidos.http_wire.dialer import RequestError
 from eidos.http_wire.fetch import ClientResponse, send_request
 from eidos.http_wire.retry import AttemptFailed
+from eidos.http_wire.url import parse_url
 from tests.support.certificates import make_certificate, server_context
 from tests.support.scripted_server import Reply, ScriptedServer, never_responds, resets_connection, responds, sends_bytes, sends_slowly
 from tests.support.waiting import AMPLE_S
