@@ -237,7 +237,7 @@ def crowd(service: Service, idle: int, dribbling: int) -> tuple[int, Held, Held]
 def test_thousands_of_idle_and_hundreds_of_dribbling_connections_do_not_matter() -> None:
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     idle, dribbling = (5000, 500) if hard >= 6000 else (hard - 1000, 300)
-    with Service(workers=2, max_connections=8000, header_timeout=1.5) as service:
+    with Service(workers=2, max_connections=8000, header_timeout=1.5, idle_timeout=40) as service:
         answered, _, after = crowd(service, idle, dribbling)
     assert answered > 0
     assert after.threads <= 5, "the loop, and four that answer"
