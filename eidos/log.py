@@ -22,7 +22,7 @@ LEVELS = {"debug": 10, "info": 20, "warn": 30, "error": 40}
 #: Bytes that a pipe takes all at once or not at all (pipe(7), PIPE_BUF).
 PIPE_BUF = 4096
 
-#: Characters of one word of a message, for people; no path that somebody reads is longer.
+#: Longest word of a message for people, in characters; longer ones are cut.
 WORD_LIMIT = 500
 
 #: ``fields`` of all lines of a thread.

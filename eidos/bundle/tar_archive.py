@@ -13,6 +13,7 @@ import zlib
 
 from eidos.bundle.checksums import MAX_FILES, Sha256
 from eidos.errors import IntegrityError
+from eidos.files.tar_reader import pax_records
 from eidos.files.tar_writer import FOLDER, REGULAR, tar_header
 from eidos.model.bundle import MAX_BLOB_BYTES, MAX_BLOBS_BYTES, file_mode, is_image_blob, is_inside
 from eidos.model.record import Record
@@ -46,7 +47,7 @@ _EXTENDED = (b"x", b"g")
 _WITHOUT_CONTENT = ("folder", "a hard link", "a symbolic link", "a device", "a pipe")
 
 #: Records of extended headers (POSIX.1-2001, pax) that say nothing of the path, the kind or the content of an entry; bytes of one header.
-_HARMLESS_RECORDS = frozenset(("atime", "comment", "ctime", "gid", "gname", "mtime", "uid", "uname", "LIBARCHIVE.creationtime"))
+_HARMLESS_RECORDS = frozenset(b"atime comment ctime gid gname mtime uid uname LIBARCHIVE.creationtime".split())
 _MAX_EXTENDED_BYTES = 1 << 16
 
 #: RFC 1951, 3.2.4: the largest block that is not compressed.
@@ -199,15 +200,10 @@ def _is_harmless(records: bytes) -> bool:
     >>> [_is_harmless(records) for records in (b"30 mtime=1700000000.123456789\n", b"17 path=../evil\n", b"9 uid=1\n", b"")]
     [True, False, False, True]
     """
-    while records:
-        digits, _, rest = records.partition(b" ")
-        size = int(digits) - len(digits) - 1 if digits.isdigit() and len(digits) < 6 else 0
-        record, records = rest[:size], rest[size:]
-        if size < 1 or len(record) < size or record[-1:] != b"\n" or b"\n" in record[:-1]:
-            return False
-        if record.partition(b"=")[0].decode("ascii", "replace") not in _HARMLESS_RECORDS or b"=" not in record:
-            return False
-    return True
+    try:
+        return all(key in _HARMLESS_RECORDS and b"\n" not in value for key, value in pax_records(records))
+    except ValueError:
+        return False
 
 
 def _path_and_kind(header: bytes) -> tuple[str, str]:

@@ -181,7 +181,7 @@ def _check_local_header(file: BinaryIO, offset: int, fields: tuple[int, int, int
     if flags & _DESCRIPTOR:  # what follows the data may be 0 here, or all ones where sizes have 64 bits
         sizes = [end if size in (0, 0xFFFFFFFF) else size for size, end in zip(sizes, fields[2:])]
     if file.read(name_size) != raw or (flags, method, *sizes) != fields:
-        raise IntegrityError(f"{where} is damaged: the directory describes it otherwise")
+        raise IntegrityError(f"{where} is damaged: its header and the directory differ")
     _check_extra(file.read(extra), raw, where)
     return offset + 30 + int(name_size + extra)
 

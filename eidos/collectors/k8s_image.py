@@ -17,7 +17,7 @@ the complete reference → digest as the container runtime resolved it, several 
 from __future__ import annotations
 
 from eidos.collectors._cluster_source import collect_from_cluster, for_each_object
-from eidos.model.measurement import SECRET, Gap, Subtype
+from eidos.model.measurement import SECRET, WITHHELD, Gap, Subtype
 from eidos.model.snapshot import natural_key
 
 TYPE_CHECKING = False
@@ -39,6 +39,9 @@ CONTAINER_FIELDS = {
 #: The value in place of a digest that is not resolved yet.
 NOT_PULLED = "not pulled"
 
+#: Algorithms of digests that are registered (OCI image specification, "Digests"), and the digits of what they return.
+_ALGORITHMS, _HEX = ("sha256", "sha384", "sha512", "blake3"), "0123456789abcdef"
+
 #: The registry of a name without one, and the namespace of its official images (distribution/reference, "normalized names").
 _REGISTRY, _LIBRARY = "docker.io", "library/"
 
@@ -58,12 +61,21 @@ def parse_image_reference(image: str) -> tuple[str, str, str]:
 def drop_login(image: str) -> str:
     """``image`` without scheme, login and query, which no reference has; a pod can name what is none, and never starts.
 
-    >>> [drop_login(name) for name in ("bob:x@example.com:5000/a:1", "https://example.com/a@sha256:8873?key=x", "a@sha256:8873")]
-    ['example.com:5000/a:1', 'example.com/a@sha256:8873', 'a@sha256:8873']
+    >>> [drop_login(name) for name in ("bob:x@sha256.example.com:5000/a:1", "https://example.com/a@sha256:8873f2?key=x", "a@sha256:8873f2")]
+    ['sha256.example.com:5000/a:1', 'example.com/a@sha256:8873f2', 'a@sha256:8873f2']
     """
     scheme, separator, rest = image.partition("://")
-    name, at, digest = (rest if separator else scheme).partition("?")[0].partition("@sha")
-    return name.rpartition("@")[2] + at + digest
+    reference, _, query = (rest if separator else scheme).partition("?")
+    if "@" in query:  # a password has the "?", or the query an address: either side may be secret
+        return WITHHELD
+    name, at, last = reference.rpartition("@")
+    return name.rpartition("@")[2] + at + last if _is_digest(last) else last
+
+
+def _is_digest(text: str) -> bool:
+    """Whether ``text`` is a digest, and not a host with a port."""
+    algorithm, _, digits = text.partition(":")
+    return algorithm in _ALGORITHMS and bool(digits) and not digits.strip(_HEX) and not (digits.isdigit() and len(digits) <= len("65535"))
 
 
 def qualify_repository(repository: str, resolved: str = "") -> str:

@@ -148,7 +148,7 @@ def read_entries(stream: DecompressedStream) -> Iterator[tuple[TarEntry, Content
                 raise InvalidData(f"{stream.name}: entry {count} has a record of more than {RECORD_LIMIT_BYTES >> 10} KiB")
             data = stream.read_exactly(size + -size % _BLOCK)[:size]
             if flag == _PAX:
-                records.update(_pax_records(data, stream.name))
+                records.update(_known_records(data, stream.name))
             elif flag != _PAX_GLOBAL:
                 records["path" if flag == _LONG_PATH else "linkpath"] = _text(data)
             continue
@@ -189,19 +189,27 @@ def _number(field: bytes, name: str) -> int:
     return int(text or b"0", 8)
 
 
-def _pax_records(data: bytes, name: str) -> dict[str, str]:
-    r"""The records that matter.
+def pax_records(data: bytes) -> Iterator[tuple[bytes, bytes]]:
+    r"""Key and value of each record of an extended header (POSIX.1-2001, pax). Raises ValueError for a damaged record.
 
-    >>> _pax_records(b"12 path=abc\n11 mtime=1\n", "a.tar")
-    {'path': 'abc'}
+    >>> list(pax_records(b"12 path=abc\n11 mtime=1\n"))
+    [(b'path', b'abc'), (b'mtime', b'1')]
     """
-    records = {}
-    while data:
-        length = data.partition(b" ")[0]
-        if not (length.isdigit() and len(length) < 8 and len(length) + 1 < int(length) <= len(data)):
-            raise InvalidData(f"{name}: a damaged pax record")
-        key, _, value = data[len(length) + 1 : int(length)].rstrip(b"\n").partition(b"=")
-        if key in (b"path", b"linkpath", b"size"):
-            records[key.decode()] = _text(value)
-        data = data[int(length) :]
-    return records
+    begin = 0
+    while begin < len(data):
+        space = data.find(b" ", begin, begin + 8)
+        digits = data[begin:space] if space > begin else b""
+        end = begin + int(digits) if digits.isdigit() else 0
+        key, equals, value = data[space + 1 : max(end - 1, 0)].partition(b"=")
+        if not key or not equals or data[end - 1 : end] != b"\n":
+            raise ValueError("a damaged pax record")
+        yield key, value
+        begin = end
+
+
+def _known_records(data: bytes, name: str) -> dict[str, str]:
+    """The records that change how an entry is read. Raises InvalidData for a damaged one."""
+    try:
+        return {key.decode(): _text(value) for key, value in pax_records(data) if key in (b"path", b"linkpath", b"size")}
+    except ValueError as fault:
+        raise InvalidData(f"{name}: {fault}") from fault

@@ -166,7 +166,7 @@ class _Reader:
             number = _number(word, bare)
             if number is not None:
                 return number
-        raise self._error("expected a value; a text is in quotes" if word else "expected a value")
+        raise self._error("expected a value; put text in quotes" if word else "expected a value")
 
     def _read_array(self, depth: int) -> list[Any]:
         self._at += 1

@@ -3,7 +3,7 @@
 Knows PyYAML's events and YAML's traps; must not know files or encodings. The tree is built straight from events, with a stack of
 its own: no node graph, no constructors, no recursion, so a document controls neither what is constructed nor how deep. Keys are always
 strings, spelled as in the document (``8: x`` and ``yes: y`` have the keys ``8`` and ``yes``). Refused are repeated keys,
-keys that are no scalars, tags other than those of plain values, a second document, an alias inside what it stands for.
+keys that are no scalars, tags other than those of plain values, a second document, an alias that refers to itself.
 ``<<`` merges, as PyYAML and yaml.v3 have it.
 """
 
@@ -306,7 +306,7 @@ class _Builder:
             # Its name may be the rest of a password.
             raise _error(event, "an alias to an undefined anchor", "put a value that begins with '*' in quotes")
         if not target.count:
-            raise _error(event, "an alias inside of what it refers to")
+            raise _error(event, "an alias refers to itself")
         top = self.stack[-1]
         self.check_depth(event, len(self.stack) + target.height)
         self.grow(event, target.count)

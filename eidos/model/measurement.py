@@ -112,7 +112,7 @@ def _merge_subtypes(occurrences: list[tuple[Subtype, TreeReader]]) -> Subtype:
         for key, value in subtype.data.items():
             if format_scalar(data.setdefault(key, value)) != format_scalar(value):
                 reason = f"subtype {first.name} occurs twice, and {key} is {format_scalar(data[key])!r} in the first"
-                raise tree.error(f"{reason} and {format_scalar(value)!r} here", "keep one value; a snapshot has one value of each reading")
+                raise tree.error(f"{reason} and {format_scalar(value)!r} here", "remove one of the two values")
         for key, text in subtype.context.items():
             texts.setdefault(key, {})[text] = None
     return Subtype(first.name, data, {key: "; ".join(distinct) for key, distinct in texts.items()})

@@ -17,6 +17,7 @@ from eidos.model.measurement import WITHHELD
 from eidos.redact.harmless_forms import PUNCTUATION, WEBHOOK_PREFIXES, is_harmless, is_plain_word
 from eidos.redact.random_words import is_wordy, word_set
 from eidos.redact.secret_names import SHORTEST_TOKEN, has_credential_word, looks_like_token
+from eidos.redact.xml_elements import redact_elements
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -78,9 +79,8 @@ def redact_text(text: str, allow: Allow | None = None, *, is_prose: bool = False
     if "-----BEGIN" in text and "PRIVATE KEY" in text:
         return WITHHELD, 1
     text, count = redact_urls(text)
-    if "</" in text:
-        text, more = _redact_elements(text)
-        count += more
+    text, elements = redact_elements(text)
+    count += elements
     scan = _Scanner(allow or is_plain_word, is_prose=is_prose or allow is None)
     at = 0
     while at < len(text):
@@ -124,18 +124,6 @@ def redact_output(output: bytes, *known: str) -> str:
         return is_plain_word(word)
 
     return redact_text(output.decode("utf-8", "replace"), allow, is_prose=True)[0]
-
-
-def _redact_elements(text: str) -> tuple[str, int]:
-    """Redact what stands between ``<password>`` and the next tag."""
-    begin, *rest = text.split("<")
-    out, count = [begin], 0
-    for part in rest:
-        name, closes, inside = part.partition(">")
-        if closes and inside.strip() and inside != WITHHELD and name[:1] != "/" and has_credential_word(name.partition(" ")[0]):
-            part, count = f"{name}>{WITHHELD}", count + 1
-        out.append(part)
-    return "<".join(out), count
 
 
 def _end_of_quote(text: str, begin: int, escaped: bool) -> int:
@@ -225,7 +213,7 @@ class _Scanner:
             if _bare(word) in _CONNECTORS or not any(map(str.isalnum, word)):
                 self.expected = "label" if word.endswith(":") else "statement"
                 self._put(word)
-            elif _is_follower(word) or _bare(word) in _CREDENTIALS or word.lower() in AUTH_SCHEMES[:2] or word[:1] == "-" != word[2:3]:
+            elif _is_follower(word) or _bare(word) in _CREDENTIALS or word.lower() in AUTH_SCHEMES[:2] or _is_flag(word):
                 self._start(word, before)
             else:
                 self._put(*_withhold(word))
@@ -277,6 +265,11 @@ class _Scanner:
 
 def _bare(word: str) -> str:
     return word.strip(PUNCTUATION).lower()
+
+
+def _is_flag(word: str) -> bool:
+    """Whether a word is a flag rather than a secret that begins with a dash: ``-p`` and ``--port``, not ``-x-7`` or ``---``."""
+    return word.startswith("-") and word[2:3] != "-"
 
 
 def _is_follower(word: str) -> bool:

@@ -13,14 +13,18 @@ MINIMUM_BITS, MINIMUM_CURVE_BITS = 2048, 224
 #: Numbers in OpenPGP of the algorithms whose keys may be too small (RFC 9580, section 9.1).
 OPENPGP_ALGORITHMS = {"1": "RSA", "2": "RSA", "3": "RSA", "17": "DSA"}
 
+_UNREADABLE = "the size of the key is not readable"
+
 
 def weakness_of_ssh_key(blob: bytes) -> str:
     """Why a public key in the wire format of SSH, or the one in a certificate, is too weak; empty when it is not."""
     fields: list[bytes] = []
-    while blob and len(fields) < 4:
-        size = int.from_bytes(blob[:4], "big")
-        fields.append(blob[4 : 4 + size])
-        blob = blob[4 + size :]
+    while len(blob) >= 4 and len(fields) < 4:
+        end = 4 + int.from_bytes(blob[:4], "big")
+        if end > len(blob):
+            break
+        fields.append(blob[4:end])
+        blob = blob[end:]
     algorithm = fields[0] if fields else b""
     if algorithm.startswith(b"ssh-dss"):
         return "DSA key is too weak: it signs with SHA-1"
@@ -43,7 +47,7 @@ def weakness_of_pem_key(spki: bytes, algorithm: str) -> str:
             is_compressed = bits[1] in (2, 3)  # SEC 1, section 2.3.3: a byte, then one coordinate, or both
             return _weakness(algorithm, (len(bits) - 2) * 8 // (1 if is_compressed else 2), MINIMUM_CURVE_BITS)
     except (ValueError, IndexError):
-        return "the size of the key is not readable"
+        return _UNREADABLE
     return ""
 
 
@@ -60,6 +64,8 @@ def weakness_of_openpgp_key(listing: str, fingerprint: str) -> str:
 
 
 def _weakness(algorithm: str, bits: int, minimum: int) -> str:
+    if not bits:
+        return _UNREADABLE
     return f"{algorithm} key of {bits} bits is too weak; expected at least {minimum}" if bits < minimum else ""
 
 

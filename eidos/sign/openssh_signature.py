@@ -107,7 +107,7 @@ def _require_user(result: ProgramResult) -> None:
 
 
 def find_identities(signers: bytes, signature: bytes, deadline: float) -> tuple[tuple[str, ...], str]:
-    """To whom the key of a signature belongs by the allowed signers; when it is nobody, why an entry does not count, or ""."""
+    """The principals of the allowed signers for the key of a signature; when there are none, the reason an entry does not count, or ""."""
     with private_folder({"signers": signers, "signature": signature}) as folder:
         command = ("ssh-keygen", "-Y", "find-principals", "-f", f"{folder}/signers", "-s", f"{folder}/signature")
         result = run_tool(command, deadline)

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from eidos.collectors import is_cluster_wide, k8s_image, k8s_node, k8s_policy, k8s_server, k8s_topology, list_collectors, start_order
 from eidos.errors import Timeout
-from eidos.model.measurement import Gap, Subtype
+from eidos.model.measurement import WITHHELD, Gap, Subtype
 from eidos.model.snapshot import Snapshot
 
 if TYPE_CHECKING:
@@ -71,6 +71,32 @@ def test_every_collector_of_a_cluster_has_its_cases_and_its_turn() -> None:
     assert ours == PARSERS.keys()
     assert {name for name in list_collectors() if is_cluster_wide(name)} == ours - {"k8s.node"}
     assert sorted(list_collectors(), key=start_order)[-len(ours) :] == [name for name in list_collectors() if name in ours]
+
+
+DIGEST = f"sha256:{'0123456789abcdef' * 4}"
+
+
+@pytest.mark.parametrize(
+    ("name", "clean"),
+    [
+        ("bob:hunter22@shared.example.com:5000/a:1", "shared.example.com:5000/a:1"),
+        ("bob:hunter22@sha256.example.com/a", "sha256.example.com/a"),
+        ("bob:hunter22@sha256:5000/a", "sha256:5000/a"),
+        ("bob:hunter22@sha256:5000", "sha256:5000"),
+        (f"bob:hunter22@shark/a@{DIGEST}", f"shark/a@{DIGEST}"),
+        (f"bob:hun@ter22@shared/a:1@{DIGEST}", f"shared/a:1@{DIGEST}"),
+        (f"shark/a@{DIGEST}", f"shark/a@{DIGEST}"),
+        (f"a@{DIGEST.replace('256', '512')}", f"a@{DIGEST.replace('256', '512')}"),
+        (f"https://bob:hunter22@shared/a@{DIGEST}?key=hunter22", f"shared/a@{DIGEST}"),
+        ("bob:hunter22?x@shared/a", WITHHELD),
+        ("shared/a?user=bob@hunter22", WITHHELD),
+    ],
+)
+def test_an_image_is_named_without_a_login(name: str, clean: str) -> None:
+    images = k8s_image.Images()
+    images.add({"spec": {"containers": [{"name": "x", "image": name}]}})
+    assert "hunter22" not in str(images.readings()) and images.with_login == ({clean} - {name})
+    assert k8s_image.drop_login(name) == k8s_image.drop_login(clean) == clean
 
 
 # -- laws --

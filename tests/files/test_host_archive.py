@@ -155,6 +155,7 @@ def header(path: bytes, size: bytes, kind: bytes) -> bytes:
         (header(b"x", b"77777777777", b"x"), "a record of more than"),
         (header(b"x", b"00000200001", b"L"), "a record of more than"),
         (header(b"x", b"00000000010", b"x") + b"99 path=a".ljust(512, b"\0"), "damaged pax record"),
+        (header(b"x", b"00000000025", b"x") + b"12 path=abc\nunreadable".ljust(512, b"\0"), "damaged pax record"),
         (header(b"sos/etc/a", b"9", b"0"), "not a tar archive, or a damaged one"),
     ],
 )

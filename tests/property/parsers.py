@@ -61,7 +61,16 @@ from eidos.model.reading_gaps import ReadingGaps
 from eidos.nvidia import driver_files, gpu_values, nvidia_smi, nvidia_smi_readings
 from eidos.oci import auth_file, image_manifest, reference, registry_auth, registry_store
 from eidos.recipe.lint import reading_paths
-from eidos.redact import command_lines, harmless_forms, harmless_names, random_words, secret_names, secrets_in_text, unit_properties
+from eidos.redact import (
+    command_lines,
+    harmless_forms,
+    harmless_names,
+    random_words,
+    secret_names,
+    secrets_in_text,
+    unit_properties,
+    xml_elements,
+)
 from eidos.server import negotiation, parameters, rate_limiter, representation
 from eidos.server.transport import peer
 from eidos.sign import file_verification, openssl_signature
@@ -331,6 +340,7 @@ PARSERS: dict[str, Parser] = {
     "redaction of what a program printed": _of_bytes(
         lambda data: secrets_in_text.redact_output(data, "n1"), "n1", "token ", "-p ", ":", "is "
     ),
+    "redaction of XML": _of_text(xml_elements.redact_elements, "<token>", "</token>", "<![CDATA[", "]]>", "<!--", "<", "</"),
     "redaction of URLs": _of_text(secrets_in_text.redact_urls, "://", "@", ":", "/", "?", "#", " "),
     "digests behind a snapshot": _of_bytes(snapshot.split_digests, "eidos-digests ", "\n", "\t", " ", "a"),
     "redaction of a URL": _of_text(secrets_in_text.redact_url, "://", "@", ":", "/", "?", "#"),
