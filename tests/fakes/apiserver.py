@@ -27,6 +27,7 @@ import trustme
 
 from tests.fakes.apistore import Event, Made, Refused, ResourcePath, Store, Tree, dump, parse_resource_path, selector, status
 from tests.fakes.helm_wire import PROTOBUF, decode_secret, openapi, strategic_merge
+from tests.fakes.proxy import shut_down
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -315,15 +316,11 @@ class _Server(ThreadingHTTPServer):
             self._open.discard(request)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Said by whoever asked."""
+        """Print nothing: the client reports it."""
 
     def hang_up(self) -> None:
         """Close what is still open."""
-        for each in list(self._open):
-            try:
-                each.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                pass
+        shut_down(*self._open)
 
 
 class _Handler(BaseHTTPRequestHandler):

@@ -18,7 +18,7 @@ from types import TracebackType
 from typing import Any, NamedTuple
 from urllib.parse import parse_qs, urlsplit
 
-from tests.fakes.proxy import Listener
+from tests.fakes.proxy import Listener, shut_down
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -341,9 +341,6 @@ class CuttingProxy(Listener):
                     break
         except OSError:
             pass
-        for each in (source, sink):
-            try:
-                each.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                pass
-            each.close()
+        shut_down(source, sink)
+        source.close()
+        sink.close()

@@ -16,6 +16,15 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 
+def shut_down(*sockets: socket.socket) -> None:
+    """End both directions of connections, also of those whose other end is away already."""
+    for each in sockets:
+        try:
+            each.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            pass
+
+
 class Listener:
     """Accepts connections on a port of loopback and serves each in a thread; ``serve`` is what a subclass does with one."""
 
@@ -97,8 +106,4 @@ def _pump(source: socket.socket, sink: socket.socket) -> None:
             sink.sendall(part)
     except OSError:
         pass
-    for each in (source, sink):
-        try:
-            each.shutdown(socket.SHUT_RDWR)
-        except OSError:
-            pass
+    shut_down(source, sink)
