@@ -19,6 +19,7 @@ from eidos.wording import count_of
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from typing import Any
 
     from eidos.bundle.mirror_lists import MirrorList
     from eidos.cli.options import Values
@@ -56,7 +57,7 @@ VERB = Verb(
     ),
     notes=(
         "An image is checked under its tag, or under its digest if it has no tag. Images that only other settings pull are not checked.",
-        "Exit status: 0 done; 1 the registry failed; 2 wrong usage; 4 --check: something is missing; 5 modified, or not a bundle.",
+        "Exit status: 0 done; 1 the registry failed; 2 wrong usage; 4 --push, --check: something is missing; 5 modified, or not a bundle.",
     ),
 )
 
@@ -67,30 +68,46 @@ def run(values: Values) -> int:
 
     from eidos.bundle import mirror_lists
     from eidos.bundle.bundle_reader import open_files, read_files
+    from eidos.bundle.registry_mirror import parse_registry
+    from eidos.errors import InvalidInput
 
-    pushed = None
-    with ExitStack() as stack:
-        folder = document_locations.local_folder(values["bundle"], values, stack)
-        require_unchanged(folder, values["bundle"])
-        files, blobs = (read_files(folder), {}) if values["push"] is None else open_files(folder, stack)
-        needed = mirror_lists.read_mirror_list(files, values["bundle"])
-        for sentence in needed.unknown:
-            log.warn(f"not known: {sentence}")
-        if values["push"] is not None:
-            pushed = _push(needed, files, blobs, values)
-    if values["output"] is not None:
-        from eidos.bundle.folder_writer import write_folder
+    if values["push"] and values["check"] and parse_registry(values["push"]) != parse_registry(values["check"]):
+        raise InvalidInput("--push and --check name different registries", "run the command once for each")
+    report: dict[str, Any] = {}
+    status = 0
+    try:
+        with ExitStack() as stack:
+            folder = document_locations.local_folder(values["bundle"], values, stack)
+            require_unchanged(folder, values["bundle"])
+            files, blobs = (read_files(folder), {}) if values["push"] is None else open_files(folder, stack)
+            needed = mirror_lists.read_mirror_list(files, values["bundle"])
+            for sentence in needed.unknown:
+                log.warn(f"not known: {sentence}")
+            if values["push"] is not None:
+                status = _push(needed, files, blobs, values, report)
+        if values["output"] is not None:
+            from eidos.bundle.folder_writer import write_folder
 
-        made = mirror_lists.mirror_files(needed, files)
-        write_folder(values["output"], made)
-        log.print_summary([f"{count_of(len(made), 'file')}: {values['output']}"])
-    if values["check"] is not None:
-        return _check(needed, values)
-    if pushed is not None:
-        document_locations.write_document(document_locations.STDOUT, pushed)
-    elif values["output"] is None or values["format"] in ("json", "yaml"):
+            made = mirror_lists.mirror_files(needed, files)
+            write_folder(values["output"], made)
+            log.print_summary([f"{count_of(len(made), 'file')}: {values['output']}"])
+        if values["check"] is not None:
+            status = _check(needed, values, report) or status
+    finally:
+        if report:  # what was pushed is written when the check fails, too
+            _write_report(report, values)
+    if not report and (values["output"] is None or values["format"] in ("json", "yaml")):
         _list(needed, values)
-    return 0
+    return status
+
+
+def _write_report(report: Mapping[str, Any], values: Values) -> None:
+    if values["format"] in ("json", "yaml"):
+        text = serialize(report, values["format"])
+    else:
+        lines = [f"{each['image']} {each['digest']}" for each in report.get("pushed", ())]
+        text = "".join(f"{line}\n" for line in [*lines, *report.get("missing", ())])
+    document_locations.write_document(document_locations.STDOUT, text)
 
 
 def _list(needed: MirrorList, values: Values) -> None:
@@ -104,8 +121,8 @@ def _list(needed: MirrorList, values: Values) -> None:
     document_locations.write_document(document_locations.STDOUT, text)
 
 
-def _push(needed: MirrorList, files: Mapping[str, bytes], blobs: Mapping[str, StoredFile], values: Values) -> str:
-    """Copy the images that the bundle carries to a registry; what is printed of them."""
+def _push(needed: MirrorList, files: Mapping[str, bytes], blobs: Mapping[str, StoredFile], values: Values, report: dict[str, Any]) -> int:
+    """Copy the images that the bundle carries to a registry, and add them to the report; the exit status."""
     from eidos.bundle.registry_mirror import parse_registry
     from eidos.errors import InvalidInput
     from eidos.model.bundle import IMAGES
@@ -122,7 +139,7 @@ def _push(needed: MirrorList, files: Mapping[str, bytes], blobs: Mapping[str, St
     entries = {entry.annotations.get(REF_NAME, ""): entry for entry in parse_index(index, f"{name}: {IMAGES}{INDEX_FILE}")}
     stored = {f"sha256:{blob.sha256}": blob for blob in blobs.values()}
     images = [image for image in needed.images if image.pulled in entries]
-    pushed: list[dict[str, object]] = []
+    pushed: list[dict[str, Any]] = []
     total = 0
     for image in images:
         entry, target = entries[image.pulled], image.at(registry)
@@ -134,17 +151,16 @@ def _push(needed: MirrorList, files: Mapping[str, bytes], blobs: Mapping[str, St
         pushed.append({"image": target, "digest": entry.digest, "uploaded-bytes": sent})
     lacking = sum(not image.optional and image.pulled not in entries for image in needed.images)
     if lacking:
-        log.warn(
+        log.error(
             f"{name} lacks {count_of(lacking, 'image')} that it needs", hint=f"run 'eidos mirror {name} --check {registry}' to list them"
         )
     log.print_summary([f"pushed {count_of(len(pushed), 'image')} to {registry}: {total:,} bytes"])
-    if values["format"] in ("json", "yaml"):
-        return serialize({"registry": registry, "pushed": pushed}, values["format"])
-    return "".join(f"{each['image']} {each['digest']}\n" for each in pushed)
+    report.update(registry=registry, pushed=pushed)
+    return FINDINGS if lacking else 0
 
 
-def _check(needed: MirrorList, values: Values) -> int:
-    """Report what a registry lacks."""
+def _check(needed: MirrorList, values: Values, report: dict[str, Any]) -> int:
+    """Add what a registry lacks to the report; the exit status."""
     from eidos.bundle.registry_mirror import parse_registry
     from eidos.oci.reference import parse_reference
 
@@ -158,11 +174,7 @@ def _check(needed: MirrorList, values: Values) -> int:
         with registry_locations.open_store(reference, values, deadline) as store:
             if not store.has_manifest(reference.target):
                 missing.append(text[len("oci://") :])
-    if values["format"] in ("json", "yaml"):
-        output = serialize({"registry": registry, "checked": len(references), "missing": missing}, values["format"])
-    else:
-        output = "".join(f"{reference}\n" for reference in missing)
-    document_locations.write_document(document_locations.STDOUT, output)
+    report.update(registry=registry, checked=len(references), missing=missing)
     others = f", and {count_of(len(needed.manifests), 'manifest')} to save by hand" if needed.manifests else ""
     log.print_summary([f"{registry}: {len(missing)} of {count_of(len(references), 'reference')} missing{others}"])
     return FINDINGS if missing else 0

@@ -470,7 +470,7 @@ def test_images_are_pushed_without_another_program(
         else:
             write_bundle(bundle, str(path))
         line = ["mirror", str(path), "--push", mirror, "--plain-http"]
-        assert main(line) == 0
+        assert main(line) == 4
         done = capfd.readouterr()
         assert set(done.out.splitlines()) == {f"{mirror}/{name}:{TAG} {images()[name].digest}" for name in NAMES[:4]}
         assert f"pushed 4 images to {mirror}: " in done.err and "lacks 1 image that it needs" in done.err
@@ -480,11 +480,20 @@ def test_images_are_pushed_without_another_program(
             targets = [each.path.rpartition("/")[2] for each in registry.requests if each.writes and f"x/{name}/manifests/" in each.path]
             assert targets.index(TAG) == len(targets) - 1, "the tag is last"
         sent = len(registry.writes())
-        assert main([*line, "-t", "json"]) == 0
+        assert main([*line, "-t", "json"]) == 4
         tree = json.loads(capfd.readouterr().out)
         assert [each["uploaded-bytes"] for each in tree["pushed"]] == [0] * 4
         assert set(registry.writes()[sent:]) == {"PUT"}, "manifests only"
-        assert main([*line, "--check", mirror]) == 4 and NAMES[4] in capfd.readouterr().out
+        assert main([*line, "--check", mirror]) == 4
+        both = capfd.readouterr().out.splitlines()
+        assert set(done.out.splitlines()) < set(both) and both[-1] not in done.out and any(NAMES[4] in line for line in both)
+        assert main([*line, "--check", mirror, "-t", "json"]) == 4
+        tree = json.loads(capfd.readouterr().out)
+        assert (len(tree["pushed"]), tree["missing"]) == (4, both[4:])
+        assert main([*line, "--check", f"{mirror}/y"]) == 2
+        assert "error: --push and --check name different registries\n" in capfd.readouterr().err
+        registry.before = lambda received: 500 if received.method in ("GET", "HEAD") and f"/{NAMES[4]}/" in received.path else None
+        assert main([*line, "--check", mirror]) == 1 and capfd.readouterr().out == done.out, "what was pushed is written"
 
 
 def test_what_cannot_be_pushed_is_an_error(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
@@ -549,7 +558,7 @@ def test_the_installation_fills_a_registry(folder: Path, tmp_path: Path, plain: 
     other = run("images/copy.sh", f"{plain.host}/other", "--dest-tls-verify=false")
     assert other.returncode == 0 and f"pull images from {mirror}, and not from {plain.host}/other" in other.stderr
     pushed = plain.eidos("mirror", str(path), "--push", f"{plain.host}/{tmp_path.name.lower()}/pushed")
-    assert pushed.status == 0, pushed.err
+    assert pushed.status == 4 and "lacks 1 image" in pushed.err, pushed.err
     for line in pushed.out.splitlines():
         target, digest = line.split()
         inspected = ["skopeo", "inspect", "--raw", "--tls-verify=false", f"docker://{target}"]
