@@ -34,8 +34,8 @@ if TYPE_CHECKING:
 
 TABLE = "table"
 
-#: Flags that name what may block or needs a thread: it is read before collectors start. Without them the program reads its own file alone,
-#: while collectors run, and that needs no deadline of its own.
+#: Flags for documents whose reading may block or needs a thread: they are read before collectors start. Without them only files of the
+#: program are read, while collectors run.
 _DOCUMENTS = ("server", "recipe", "data", "plugin", "profile", "waivers")
 
 #: Format by the extension of --output, besides those of every document.
@@ -79,7 +79,7 @@ VERB = Verb(
         Option("max-age", "report a snapshot that is older", "DURATION", None, "24h", parse_timeout),
         DATA,
         Option("server", "let this server judge instead: https://eidos.example.com", "URL"),
-        Option("timeout", "give up reading this node, or on a report of a server, after this time", "DURATION", None, "10s", parse_timeout),
+        Option("timeout", "give up on reading this node, or on the server, after this time", "DURATION", None, "10s", parse_timeout),
         *CLUSTER,
         Option("all", "show what passed and what does not apply, too", flag_only=True),
         Option("list", "list the checks; judge nothing", flag_only=True),
@@ -139,7 +139,8 @@ def run(values: Values) -> int:
     reports: list[CheckReport] = []
     snapshots: list[Snapshot] = []
     unjudged: list[tuple[str, EidosError]] = []  # of which node, where the error does not name a file
-    for answer in _snapshots(values, prepare):
+    faults: list[tuple[str, EidosError]] = []
+    for answer in _snapshots(values, prepare, faults):
         prepare()
         if isinstance(answer, EidosError):
             unjudged.append(("", answer))
@@ -158,11 +159,11 @@ def run(values: Values) -> int:
     if values["script"] is not None:
         _write_script(values, reports)
     status = exit_status(values, reports, snapshots)
-    for node, error in unjudged:
+    for node, error in (*faults, *unjudged):
         log.error(node + error.message, hint=error.hint, excerpt=error.excerpt)
     if unjudged:
         log.error(f"{len(unjudged)} of {count_of(len(reports) + len(unjudged), 'snapshot')} could not be judged")
-    return status or (INCOMPLETE if unjudged else 0)
+    return status or (INCOMPLETE if faults or unjudged else 0)
 
 
 def _prepare(values: Values) -> Judge:
@@ -173,10 +174,11 @@ def _prepare(values: Values) -> Judge:
     return prepare_judge(values, now=time.time(), maximum_age_s=values["max-age"])
 
 
-def _snapshots(values: Values, prepare: Callable[[], object]) -> Iterator[Snapshot | EidosError]:
+def _snapshots(values: Values, prepare: Callable[[], object], faults: list[tuple[str, EidosError]]) -> Iterator[Snapshot | EidosError]:
     """The snapshot of this host, of a file, or all of a folder, by name; ``prepare`` is called while collectors run.
 
-    Of a file of a folder that is no snapshot, the error that reading it raises; the others are judged all the same.
+    Of a file of a folder that is no snapshot, the error that reading it raises; the others are judged all the same. That of the
+    cluster's file is added to ``faults``.
     """
     location = values["file"]
     if location is None:
@@ -200,16 +202,20 @@ def _snapshots(values: Values, prepare: Callable[[], object]) -> Iterator[Snapsh
         if folder is None:
             yield document_locations.read_snapshot(location, values)[0]
             return
-        yield from _folder_snapshots(folder, location)
+        yield from _folder_snapshots(folder, location, faults)
 
 
-def _folder_snapshots(folder: str, location: str) -> Iterator[Snapshot | EidosError]:
+def _folder_snapshots(folder: str, location: str, faults: list[tuple[str, EidosError]]) -> Iterator[Snapshot | EidosError]:
     """The snapshots of a folder, such as one that 'eidos fleet' wrote: each node with what is stored of its cluster."""
     from eidos.cli.fleet_check import saved_cluster, snapshot_files
     from eidos.fleet.results import with_cluster
 
     names = snapshot_files(folder, location)
-    cluster = saved_cluster(folder)
+    cluster = None
+    try:
+        cluster = saved_cluster(folder)
+    except EidosError as fault:
+        faults.append(("nodes are judged without the cluster: ", fault))
     for name in names:
         try:
             snapshot = document_locations.read_listed_snapshot(folder, name)[0]

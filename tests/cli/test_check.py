@@ -138,6 +138,13 @@ def test_a_broken_file_of_a_folder_costs_no_other_its_judgement(tmp_path: Path, 
     for name in (*broken, "gone.json", "folder.yaml", "pipe.json"):
         assert f"error: {folder / name}" in err, (name, err)
     assert err.endswith("error: 7 of 10 snapshots could not be judged\n")
+    for name in broken:
+        (folder / name).unlink()
+    (folder / "cluster.yaml").write_bytes(b'{"kind": "Snap')
+    result, out, err = check(*arguments, "--allow-unknown")
+    assert (result, len(json.loads(out)["items"])) == (status, 3)
+    assert f"error: nodes are judged without the cluster: {folder / 'cluster.yaml'}" in err
+    assert err.endswith("error: 3 of 6 snapshots could not be judged\n")
     for path in folder.glob("gpu-*"):
         path.unlink()
     result, out, err = check(*arguments)
