@@ -142,6 +142,8 @@ def _check_operand(operand: Operand, value: str, verb: Verb) -> None:
             operand.convert(value)
         except InvalidInput as fault:
             raise InvalidInput(f"eidos {verb.name}: {operand.name}: {fault.message}", fault.hint) from fault
+    elif value not in valid and verb.name == "help":
+        raise InvalidInput(f"unknown topic {value!r}", did_you_mean(value, valid, "run 'eidos --help' for commands and topics"))
     elif value not in valid:
         from eidos.wording import list_words
 

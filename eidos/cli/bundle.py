@@ -59,7 +59,7 @@ VERB = Verb(
         Option("bundlers", "build only these components and their dependencies (default all)", "NAME", "b", multiple=True),
         Option(
             "output",
-            f"write to this folder (default {DEFAULT_FOLDER}, unless --archive is set); with plan, to this file",
+            f"write to this folder, or the plan to this file (default {DEFAULT_FOLDER}, unless --archive is set)",
             "DIR",
             "o",
             None,
@@ -92,14 +92,14 @@ VERB = Verb(
         Option("registry", "pull images and charts from this mirror, such as mirror.example.com/x", "MIRROR"),
         Option(
             "charts",
-            "carry the charts that bundle needs, from a folder that 'helm pull' filled",
+            "carry the charts that the bundle needs, from a folder that 'helm pull' filled",
             "DIR",
             convert=parse_path,
             completion="folder",
         ),
         Option(
             "images",
-            "carry the images that bundle needs, from an image layout or a folder that 'skopeo.sh --save' filled",
+            "carry the images that the bundle needs, from an image layout or a folder that 'skopeo.sh --save' filled",
             "PATH",
             convert=parse_path,
             completion="file",
@@ -277,7 +277,7 @@ def _check_outputs(folder: str | None, archive: str | None, values: Values) -> N
         if folder == document_locations.STDOUT or document_locations.is_remote(folder):
             raise InvalidInput(f"--output: {folder!r} is not a folder", "use --archive - to write a tar.gz to standard output")
         if folder.lower().endswith((".tar.gz", ".tgz", ".zip")) and not os.path.isdir(folder):
-            raise InvalidInput(f"--output: {folder!r} is the name of an archive, and --output takes a folder", f"use --archive {folder}")
+            raise InvalidInput(f"--output: {folder!r} is an archive; expected a folder", f"use --archive {folder}")
         from eidos.bundle import folder_writer
 
         folder_writer.check_folder(folder, force=values["force"])

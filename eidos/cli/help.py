@@ -134,8 +134,12 @@ def _flags(option: Option) -> str:
 
 
 def _help(option: Option) -> str:
-    text, _, default = option.help.partition(" (default ")  # where it is not a value, the text ends with it
-    default = option.default or default[:-1]
+    text, _, default = option.help.partition(" (default ")
+    if default.endswith(")"):  # where it is not a value, the text ends with it
+        default = default[:-1]
+    else:
+        text, default = option.help, ""
+    default = option.default or default
     details = [", ".join(option.choices)] if isinstance(option.choices, dict) and option.choices else []
     details += [f"default {default}"] if default else []
     return text + (f" ({'; '.join(details)})" if details else "")

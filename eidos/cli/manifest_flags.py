@@ -187,7 +187,7 @@ COMMON_OPTIONS = (
 
 AGENT_OPTIONS = (
     flag_option("watch", "print a DaemonSet of 'eidos watch' instead of a Job: it exports the findings of each node"),
-    flag_option("interval", "with --watch: start a cycle each time this has passed", "DURATION", default="60s", convert=parse_interval),
+    flag_option("interval", "with --watch: start a cycle at this interval", "DURATION", default="60s", convert=parse_interval),
     flag_option("mark-node", "with --watch: mark nodes while findings fail; needs rights on nodes", "MARKS", choices=MARKS, multiple=True),
     flag_option("per", "create a Job per node or per group=LABEL of nodes (default one Job)", "WHAT", convert=parse_per),
     flag_option(

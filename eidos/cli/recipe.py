@@ -105,7 +105,7 @@ VERB = Verb(
         ),
         Option(
             "today",
-            "judge as of this date which support ends within 90 days (default today; with lint, the date of the data)",
+            "report support that ends within 90 days of this date (default today; with lint, the date of the data)",
             "DATE",
             convert=parse_date,
         ),

@@ -85,7 +85,7 @@ VERB = Verb(
     ),
     (
         PLUGIN,
-        Option("interval", "start a cycle each time this has passed", "DURATION", None, "60s", parse_interval),
+        Option("interval", "start a cycle at this interval", "DURATION", None, "60s", parse_interval),
         Option("count", "end after this many cycles, with the exit status of 'eidos check'", "N", convert=parse_count),
         Option("listen", "serve Prometheus metrics at ADDRESS:PORT, or :PORT for all addresses", "ADDRESS", convert=parse_listen_address),
         Option("on-change", "run this program for each change, with the line on its standard input", "PROGRAM", completion="file"),

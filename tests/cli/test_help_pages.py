@@ -7,8 +7,10 @@ import re
 import pytest
 
 from eidos.cli.commands import load_verb_module, load_verbs
+from eidos.cli.help import _help
 from eidos.cli.help_pages import GROUPS, GROUPS_OF_VERBS, HELP, LOGGING, OTHER, SUBCOMMANDS, option_groups, subcommand_page
 from eidos.cli.manifest_flags import AGENT_OPTIONS, SERVER_OPTIONS
+from eidos.cli.options import Option
 from eidos.model.query import FIELDS
 from tests.support.program import eidos
 
@@ -49,6 +51,13 @@ def test_each_group_fits_on_a_screen(verb: str) -> None:
     for group, options in groups.items():
         assert flags(blocks[group]) == {option.name for option in options}
         assert len(blocks[group].splitlines()) < SCREEN, f"{verb}: {group}"
+
+
+def test_a_default_ends_the_text_of_its_flag() -> None:
+    """A page moves it behind the choices, from the end."""
+    texts = [option.help for verb in load_verbs() for option in verb.options if " (default " in option.help]
+    assert texts and [text for text in texts if not re.fullmatch(r"[^()]+ \(default [^()]+\)", text)] == []
+    assert _help(Option("x", "write (default here) or there", choices={"a": "", "b": ""})) == "write (default here) or there (a, b)"
 
 
 @pytest.mark.parametrize(("verb", "word"), WORDS)
