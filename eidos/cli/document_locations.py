@@ -31,7 +31,9 @@ if TYPE_CHECKING:
 STDOUT = "-"
 
 #: Extensions of archives that eidos does not write.
-OTHER_ARCHIVES = frozenset((".7z", ".bz2", ".lz4", ".rar", ".tar", ".tbz2", ".txz", ".tzst", ".xz", ".zst"))
+OTHER_ARCHIVES = frozenset(
+    [".7z", ".bz2", ".cab", ".cpio", ".lz", ".lz4", ".lzma", ".rar", ".tar", ".tbz", ".tbz2", ".tlz", ".txz", ".tzst", ".xz", ".z", ".zst"]
+)
 
 #: Seconds that a cluster has to answer where no --timeout says otherwise.
 CLUSTER_TIMEOUT_S = 30.0
@@ -81,9 +83,9 @@ def location_extension(location: str) -> str:
 
 
 def check_archive(location: str, flag: str) -> None:
-    """Raise InvalidInput for the name of an archive in another format than tar.gz and zip, which would be wrong."""
+    """Raise InvalidInput when the name ends like an archive that is neither tar.gz nor zip."""
     if location_extension(location) in OTHER_ARCHIVES:
-        hint = "sign the URL of an object that ends with .tar.gz" if is_in_object_store(location) else f"use {flag} NAME.tar.gz"
+        hint = "presign a URL for an object whose name ends with .tar.gz" if is_in_object_store(location) else f"use {flag} NAME.tar.gz"
         raise InvalidInput(f"{flag}: {display_location(location)}: eidos writes .tar.gz and .zip archives", hint)
 
 

@@ -162,7 +162,7 @@ def _judge(sources: EvidenceSources, inputs: JudgeInputs, values: Values) -> tup
         snapshot = sources.complete(source.snapshot)
         now = parse_timestamp(snapshot.timestamp)
         if now is None:
-            log.warn(f"{name or 'the snapshot'} has no timestamp; judged as of now")
+            log.warn(f"{name or 'the snapshot'} has no valid timestamp; judged as of now")
         recipe, document = inputs.recipe, inputs.recipe_document
         if recipe is None:
             recipe = make_recipe(inputs.query, snapshot=snapshot, store=inputs.store, explain=True)

@@ -209,12 +209,17 @@ def test_the_report_about_a_host_follows_from_the_snapshot_beside_it(evidence: R
     assert read_files(str(tmp_path / "b.tar.gz")) == files
 
 
-def test_a_snapshot_without_a_time_is_judged_as_of_now_with_a_warning(evidence: Run, node: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("timestamp", [None, "yesterday"])
+def test_a_snapshot_without_a_time_is_judged_as_of_now_with_a_warning(
+    evidence: Run, node: Path, tmp_path: Path, timestamp: str | None
+) -> None:
     tree = json.loads(node.read_text())
     del tree["metadata"]["snapshot-timestamp"]
+    if timestamp:
+        tree["metadata"]["snapshot-timestamp"] = timestamp
     node.write_text(json.dumps(tree))
     done = evidence(node, "-o", tmp_path / "a.tar.gz")
-    assert done.status == 0 and "gpu-07 has no timestamp; judged as of now" in done.err
+    assert done.status == 0 and "gpu-07 has no valid timestamp; judged as of now" in done.err
 
 
 @pytest.mark.parametrize(
