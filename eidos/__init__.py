@@ -1,8 +1,8 @@
 """What a GPU node is, what it should be, and how to get there.
 
-The public API is what ``__all__`` lists. Times are in seconds (``_s``) or milliseconds, sizes in bytes. With arguments of the types that
-it shows, a function raises a subclass of :class:`EidosError` or nothing. Names, arguments and fields are stable within a major version.
-Warnings go to standard error, as the command line writes them: ``eidos.log.configure("error")`` silences them, and
+The public API is what ``__all__`` lists. Times are in seconds (``_s``) or milliseconds, sizes in bytes. With arguments of the
+annotated types, a function raises a subclass of :class:`EidosError` or nothing. Names, arguments and fields are stable within a major
+version. Warnings go to standard error, as the command line writes them: ``eidos.log.configure("error")`` silences them, and
 ``eidos.log.divert(sink)`` calls ``sink(level, message, fields)`` instead.
 
 >>> import eidos
