@@ -216,7 +216,7 @@ class NodeReadings:
 
 
 def not_a_number(text: str) -> str:
-    """Why a reading is not known that is not the number it should be, as a phrase."""
+    """The reason for a reading that should be a number and is not, as a phrase."""
     return f"{shorten(text, 40)!r} is not a number"
 
 

@@ -29,7 +29,7 @@ def node_name_from_environment(environ: Mapping[str, str]) -> str:
 
 
 def node_names(host: Host, environ: Mapping[str, str]) -> list[str]:
-    """What :func:`find_node_name` returns, in a list; nothing where the host's root does not exist."""
+    """The node's name as a list of one; an empty list when the host's root does not exist."""
     try:
         os.stat(os.path.join(host.root, "."))
     except (FileNotFoundError, NotADirectoryError):

@@ -31,7 +31,7 @@ KINDS = (SYSCTL, BOOT, MODULE, MODULE_OPTION, LIMIT, UNIT, CHART, BLACKLIST, UNI
 #: What a unit file can be (systemctl(1), is-enabled): started at boot, not started at boot, not startable at all.
 UNIT_STATES = ("enabled", "disabled", "masked")
 
-#: The boot loader that no tool of a distribution sets.
+#: The boot loader for which distributions have no tool that sets kernel parameters.
 SYSTEMD_BOOT = "systemd-boot"
 
 #: How the names of our files begin: late in the order of these folders, and before 99-sysctl.conf, which is the administrator's own.

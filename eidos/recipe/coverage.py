@@ -182,7 +182,8 @@ def _advice(
             fields = alternatives[0]
             if not (layer.sources and "gpu" in fields and "service" in fields):
                 for field, layers in named.items():
-                    layers += [layer] * (field in fields)
+                    if field in fields:
+                        layers.append(layer)
     return next(((kind, layers) for kind, layers in named.items() if layers), (GENERIC, [store.base]))
 
 

@@ -1,8 +1,8 @@
-"""Recipe data of several places, laid over the shipped data in order.
+"""Recipe data of several folders, laid over the shipped data in order.
 
-Knows how the files of one place lie over those below it, and how their layers are named; must not know what is in a file, nor how a
-cluster is read. A file takes the place of the shipped one of its name; lists of entries (components, sources, machines, the catalog) are
-joined, an entry taking the place of one of its name. Overlays of several places all count, under the name of their place.
+Knows how the files of one data folder lie over those below it, and how their layers are named; must not know what is in a file, nor how a
+cluster is read. A file replaces the shipped one of its name; lists of entries (components, sources, machines, the catalog) are joined, and
+an entry replaces one of its name. Overlays of several folders all count, under the name of their folder.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _JOINED = {"components.yaml": "id", "sources.yaml": "id", "machines.yaml": "", "
 
 
 class DataPart(Record):
-    """One place: its ``name`` as the user wrote it, and the bytes of its files by path below it; ``below`` is the folder that has most."""
+    """One data folder: its ``name`` as the user wrote it, and its files' bytes by path below it; ``below`` is the folder that has most."""
 
     name: str
     files: dict[str, bytes]
@@ -64,7 +64,7 @@ def parts_of_plugins(plugins: Sequence[Plugin]) -> tuple[DataPart, ...]:
 
 
 def part_of_keys(name: str, contents: Mapping[str, bytes]) -> DataPart:
-    """The place that an object of a cluster is, whose keys cannot have slashes: ``mine.yaml`` and ``overlays.mine.yaml`` are overlays."""
+    """The data folder of an object in a cluster, whose keys cannot have slashes: ``mine.yaml`` and ``overlays.mine.yaml`` are overlays."""
 
     def path(key: str) -> str:
         if canonical(key) in FILES:
@@ -76,9 +76,9 @@ def part_of_keys(name: str, contents: Mapping[str, bytes]) -> DataPart:
 
 
 def canonical_paths(parts: Sequence[DataPart], shipped: Iterable[str]) -> list[dict[str, str]]:
-    """For each place, the path among all files of each of its own.
+    """For each data folder, the path of each of its files in the merged data.
 
-    Of several places, an overlay that is not shipped has the name of its place.
+    Of several folders, an overlay that is not shipped has the name of its folder.
     """
     known = set(shipped)
     labels: list[str] = []
@@ -113,7 +113,7 @@ def _joined(below: dict[str, Any], above: dict[str, Any], id: str) -> dict[str, 
 
 
 def stack(shipped: Mapping[str, object], parts: Sequence[DataPart]) -> tuple[dict[str, object], dict[str, int]]:
-    """All trees by path, and for each file of a place its position, from 1 on. Raises InvalidData for a syntax error."""
+    """All trees by path, and for each file of a data folder the folder's position, from 1 on. Raises InvalidData for a syntax error."""
     trees, ranks = dict(shipped), {}
     for number, (part, paths) in enumerate(zip(parts, canonical_paths(parts, shipped)), 1):
         for name, content in part.files.items():

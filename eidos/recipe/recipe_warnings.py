@@ -11,6 +11,7 @@ from eidos.model.measurement import WITHHELD
 from eidos.model.query import FIELD_OF_READING, NAMES, VERSIONS, Query, words_of
 from eidos.model.recipe import PAIR
 from eidos.recipe.catalog import Machine, built_by
+from eidos.recipe.machines import NAME as MACHINES
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -24,9 +25,6 @@ if TYPE_CHECKING:
 
 #: Fields of a query for which a specific layer is expected.
 SPECIFIC = ("gpu", "service")
-
-#: The name of the layer that a machine brings (:data:`eidos.recipe.machines.NAME`).
-MACHINES = "machines.yaml"
 
 #: The version of the driver that a node reports, and a recipe recommends.
 DRIVER = "GPU.smi.driver"

@@ -595,12 +595,18 @@ def test_a_component_that_is_taken_out_and_still_needed_is_reported() -> None:
         ({"gpu": [{"name": "a", "detect": ["X"], "detects": []}]}, ["unknown-key"]),
         ({"gpu": [{"name": "a", "detect": ["X"], "cpu": "arm46"}]}, ["unknown-word"]),
         ({"gpu": [{"name": "a", "detect": ["X"], "source": {"document": "d", "verison": "1"}}]}, ["unknown-key"]),
-        ({"os": [{"name": "a", "detect": ["x"]}], "service": [{"name": "b", "detect": ["b"], "systems": ["c"]}]}, ["unknown-word"]),
         ({"intent": [{"name": "a"}]}, []),
     ],
 )
 def test_a_catalog_that_detects_nothing_or_the_wrong_host_is_reported(entries: dict[str, Any], rules: list[str]) -> None:
     assert [issue.rule for issue in issues_in(files={"catalog.yaml": entries})] == rules
+
+
+def test_a_system_of_a_service_that_is_no_entry_is_reported_where_it_is_written() -> None:
+    service = {"name": "b", "detect": ["b"], "systems": ["c"], "withdrawn": {"d": "ended in 2026"}}
+    issues = issues_in(files={"catalog.yaml": {"os": [{"name": "a", "detect": ["x"]}], "service": [service]}})
+    locations = [("unknown-word", f"catalog.yaml: service.b.{key}") for key in ("systems", "withdrawn")]
+    assert [(issue.rule, issue.location) for issue in issues] == locations
 
 
 # Form: everything is collected, nothing is raised.

@@ -37,10 +37,11 @@ def catalog_issues(store: Store) -> Iterator[LintIssue]:
             location = f"{CATALOG}: {field}.{entry.name}"
             for version in entry.versions:
                 yield from _version(version, f"{location}.versions")
-            for system in (*entry.systems, *entry.withdrawn):
-                if system not in store.catalog.names("os"):
-                    hint = did_you_mean(system, store.catalog.names("os")) or ""
-                    yield LintIssue(ERROR, "unknown-word", f"{location}.systems", f"unknown os {system!r}", hint)
+            for key, systems in (("systems", entry.systems), ("withdrawn", entry.withdrawn)):
+                for system in systems:
+                    if system not in store.catalog.names("os"):
+                        hint = did_you_mean(system, store.catalog.names("os")) or ""
+                        yield LintIssue(ERROR, "unknown-word", f"{location}.{key}", f"unknown os {system!r}", hint)
             if entry.cpu not in ("", "arm64", "amd64"):
                 yield LintIssue(ERROR, "unknown-word", f"{location}.cpu", f"invalid cpu {entry.cpu!r}; expected arm64 or amd64")
             signs = {"suffix": entry.suffixes, "label": entry.labels, "image": entry.images}

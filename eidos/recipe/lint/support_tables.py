@@ -219,7 +219,7 @@ def table_issues(store: Store, rules: LintRules) -> Iterator[LintIssue]:
         if match:
             hint = f"did you mean {match!r}?"
             yield LintIssue(ERROR, "unknown-component", f"rules.yaml: {location}", f"unknown product {product!r}", hint)
-    yield from misspelt_words(store, rules)
+    yield from _word_issues(store, rules)
     for i, end in enumerate(rules.ends):
         for name in ("end", "extended"):
             if getattr(end, name) and not _is_day(getattr(end, name)):
@@ -268,7 +268,7 @@ _COMPONENT_IDS = (
 )
 
 
-def misspelt_words(store: Store, rules: LintRules) -> Iterator[LintIssue]:
+def _word_issues(store: Store, rules: LintRules) -> Iterator[LintIssue]:
     """An issue for each word in the tables that is a slip of one of the catalog, or of the id of a component."""
     components = (*store.charts, life_cycles.DRIVER)
     located: list[tuple[str, str, Collection[str]]] = []
