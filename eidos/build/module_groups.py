@@ -69,8 +69,8 @@ the other collectors of the kernel's files:
     collectors.os_cpu collectors.os_memory collectors.os_net collectors.os_pci files.ethtool
 
 the first collectors of disks:
-    collectors._boot_entries collectors._kernel_command_line collectors.gpu collectors.os_boot collectors.os_grub collectors.os_release
-    collectors.systemd
+    collectors._boot_entries collectors._boot_loader_specification collectors._kernel_command_line collectors.gpu collectors.os_boot
+    collectors.os_grub collectors.os_release collectors.systemd
     nvidia nvidia.driver_files nvidia.gpu_values nvidia.pci_bus redact.command_lines
 
 the other collectors of disks:

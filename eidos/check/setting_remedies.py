@@ -16,7 +16,7 @@ and a system that is not known get no remedy: a wrong command is worse than none
 from __future__ import annotations
 
 from eidos.host_settings.delivery import deliver
-from eidos.host_settings.setting import BOOT, SYSCTL, SYSFS, SYSTEMD_BOOT, UNIT_STATE, HostFacts, Setting, Unsettable, setting_of
+from eidos.host_settings.setting import BOOT, SYSCTL, SYSFS, UNIT_STATE, HostFacts, Setting, Unsettable, setting_of
 from eidos.host_settings.system_files import dotted, sysfs_line
 from eidos.model.finding import COSTS, DO, RUN, SET, SETTING, WRITE, Remedy, RemedyStep
 from eidos.model.record import replace
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from eidos.check.node_readings import NodeReadings
     from eidos.host_settings.setting import Delivery
 
-#: Where the parameters of the next boot come from, by the collector of boot settings.
-_BOOT_SOURCE = "OS.boot.command-line-source"
+#: The boot loader, the gap where it is not decided, and where the parameters of the next boot come from, by the collector of boot settings.
+_BOOT_LOADER, _UNDECIDED, _BOOT_SOURCE = "OS.boot.boot-loader", "boot/boot-loader", "OS.boot.command-line-source"
 
 #: Readings of what the GPU Operator installs → the value of its chart that decides them.
 _CHART_VALUES = {"GPU.smi.driver": "driver.version"}
@@ -138,9 +138,17 @@ def host_facts(node: NodeReadings) -> HostFacts:
     names = node.derived
     # The catalog does not have Pop!_OS, which has its own boot loader.
     system = "pop" if node.readings.get("OS.release.ID") == "pop" else names.get("query.os", "")
+    return HostFacts(system, names.get("query.service", ""), _boot_loader(node), names.get("node.driver-owner", ""))
+
+
+def _boot_loader(node: NodeReadings) -> str:
+    """The boot loader as :class:`HostFacts` has it."""
     source = node.readings.get(_BOOT_SOURCE, "")
-    loader = "" if not source else "grub" if "grub" in source else "bls" if source.startswith("/boot/loader/") else SYSTEMD_BOOT
-    return HostFacts(system, names.get("query.service", ""), loader, names.get("node.driver-owner", ""))
+    loader = node.readings.get(_BOOT_LOADER, "grub" if source.startswith(("/boot/grub", "/etc/default/grub")) else "")
+    if loader:
+        return "bls" if loader == "grub" and source.startswith("/boot/loader/") else loader
+    is_undecided = bool(source) or any(_UNDECIDED in outcome.unreadable for outcome in node.snapshot.collectors)
+    return "unknown" if is_undecided else ""
 
 
 def remedy_of(delivery: Delivery, live: tuple[str, ...] = ()) -> Remedy:

@@ -10,20 +10,25 @@ tells them apart are the variables of systemd's Boot Loader Interface.
 
 from __future__ import annotations
 
-from eidos.files.host import FileMissing, FileUnreadable
+from eidos.collectors._boot_loader_specification import VARIABLE, parse_boot_entry, read_variable
+from eidos.files.host import FileUnreadable
 from eidos.model.measurement import UNREADABLE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from eidos.collectors._sysfs import Facts
 
+    #: Path and command line of an entry, without a line when there is no entry; None when it is unknown, which is a gap.
+    NextEntry = tuple[str, str | None] | None
+
+#: Boot loaders that are told apart.
+GRUB, SYSTEMD_BOOT = "grub", "systemd-boot"
+
 ENTRIES = "/boot/loader/entries"
 ENVIRONMENTS = ("/boot/grub2/grubenv", "/boot/grub/grubenv")
 CONFIGURATIONS = ("/boot/grub/grub.cfg", "/boot/grub2/grub.cfg")
 
-#: Variables of systemd's Boot Loader Interface, and one that every UEFI firmware has.
-LOADER_INFO = "/sys/firmware/efi/efivars/LoaderInfo-4a67b082-0a4c-41cf-b6c7-440b29bb8c4f"
-STUB_INFO = "/sys/firmware/efi/efivars/StubInfo-4a67b082-0a4c-41cf-b6c7-440b29bb8c4f"
+#: A variable that every UEFI firmware has.
 SECURE_BOOT = "/sys/firmware/efi/efivars/SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c"
 
 #: Where the EFI partition is mounted (systemd-boot(7)), and what is there when systemd-boot is installed or boots unified kernel images.
@@ -34,89 +39,77 @@ SYSTEMD_BOOT_FILES = ("loader/loader.conf", "EFI/systemd", "EFI/Linux")
 FILE_LIMIT, CONFIGURATION_LIMIT, ENTRIES_LIMIT = 1 << 18, 4 << 20, 256
 
 
-def next_boot_entry(facts: Facts) -> tuple[str, str | None] | None:
-    """Path and command line of the entry, without a line when there is no entry; None when it is unknown, which is a gap."""
-    why_unsure = _find_systemd_boot(facts)
-    if why_unsure is None:
-        return _grub_entry(facts)
-    grub_file = next((path for path in (*ENVIRONMENTS, *CONFIGURATIONS) if _exists(facts, path)), None)
+def next_boot_entry(facts: Facts) -> tuple[str, NextEntry]:
+    """The boot loader, "" where it is unknown, and the entry that it takes at the next boot."""
+    loader, why_unsure = _find_boot_loader(facts)
+    if loader != SYSTEMD_BOOT and not why_unsure:
+        has_grub, entry = _grub_entry(facts)
+        return loader or (GRUB if has_grub else ""), entry
+    grub_file = next((path for path in (*ENVIRONMENTS, *CONFIGURATIONS) if facts.exists(path, is_in_archives=False)), None)
     if why_unsure and grub_file:
-        facts.gap(UNREADABLE, grub_file, f"not used if systemd-boot boots, which is installed as well, and {why_unsure}")
-        return None
+        facts.gap(UNREADABLE, grub_file, f"systemd-boot is installed as well, and {why_unsure}")
+        return loader, None
     from eidos.collectors._systemd_boot import next_command_line  # few hosts have it
 
-    return next_command_line(facts, EFI_PARTITIONS, why_unsure)
+    return loader, next_command_line(facts, EFI_PARTITIONS, why_unsure)
 
 
-def _find_systemd_boot(facts: Facts) -> str | None:
-    """None where GRUB boots; "" where systemd-boot does, and a reason where that, or which entry it takes, cannot be read.
+def _find_boot_loader(facts: Facts) -> tuple[str, str]:
+    """The boot loader, "" where none names itself; and where systemd-boot may be it, why that cannot be read, else "".
 
     systemd-boot sets LoaderInfo, as GRUB 2.12 does; older versions of GRUB set nothing, and images without a boot loader StubInfo.
     """
-    try:
-        information = facts.host.read_bytes(LOADER_INFO, FILE_LIMIT)
-        return "" if information[4:].decode("utf-16-le", "replace").startswith("systemd-boot") else None
-    except FileMissing:
-        pass
-    except FileUnreadable as fault:
-        _add_gap(facts, fault)
-    if _exists(facts, SECURE_BOOT):
-        return "the firmware chooses one" if _exists(facts, STUB_INFO) else None
-    is_installed = any(_exists(facts, f"{folder}/{name}") for folder in EFI_PARTITIONS for name in SYSTEMD_BOOT_FILES)
-    return "the EFI variables that choose one are not visible; mount /sys/firmware/efi/efivars" if is_installed else None
+    if facts.exists(VARIABLE.format("LoaderInfo"), is_in_archives=False):
+        try:
+            name = read_variable(facts, "LoaderInfo").lower()
+            return next((loader for loader in (SYSTEMD_BOOT, GRUB) if name.startswith(loader)), ""), ""
+        except FileUnreadable as fault:
+            facts.unreadable(fault)
+    if facts.exists(SECURE_BOOT, is_in_archives=False):
+        return "", "the firmware chooses one" if facts.exists(VARIABLE.format("StubInfo"), is_in_archives=False) else ""
+    paths = (f"{folder}/{name}" for folder in EFI_PARTITIONS for name in SYSTEMD_BOOT_FILES)
+    is_installed = any(facts.exists(path, is_in_archives=False) for path in paths)
+    return "", "the EFI variables that choose one are not visible; mount /sys/firmware/efi/efivars" if is_installed else ""
 
 
-def _exists(facts: Facts, path: str) -> bool:
-    try:
-        return facts.host.exists(path)
-    except FileUnreadable as fault:
-        _add_gap(facts, fault)
-        return False
-
-
-def _add_gap(facts: Facts, fault: FileUnreadable) -> None:
-    """Add the gap, unless the file is only missing in an archive: there GRUB's files decide, which an archive has."""
-    if facts.host.known_absent is None:
-        facts.unreadable(fault)
-
-
-def _grub_entry(facts: Facts) -> tuple[str, str | None] | None:
+def _grub_entry(facts: Facts) -> tuple[bool, NextEntry]:
+    """Whether a file of GRUB's own is there, and the entry that GRUB takes."""
     environment = _read_environment(facts)
+    has_grub = environment is not None
+    environment = environment or {}
     entries: dict[str, tuple[str, str]] = {}
     for name in [name for name in facts.names(ENTRIES) if name.endswith(".conf")][:ENTRIES_LIMIT]:
         path = f"{ENTRIES}/{name}"
-        fields = [line.split(None, 1) for line in (facts.line(path, FILE_LIMIT) or "").splitlines()]
-        # All of them count, in their order (UAPI Group, Boot Loader Specification, options).
-        options = (
-            " ".join(words[1] for words in fields if len(words) == 2 and words[0] == "options")
-            .replace("$kernelopts", environment.get("kernelopts", ""))
-            .replace("$tuned_params", environment.get("tuned_params", ""))
-        )
-        entries[name.removesuffix(".conf")] = path, options
+        options = parse_boot_entry(name, facts.line(path, FILE_LIMIT) or "").options
+        if options is not None:  # GRUB skips an entry without a kernel of Linux (blscfg.c)
+            for variable in ("kernelopts", "tuned_params"):
+                options = options.replace(f"${variable}", environment.get(variable, ""))
+            entries[name.removesuffix(".conf")] = path, options
     once, saved = environment.get("next_entry", ""), environment.get("saved_entry", "")
     if once and once not in entries:
         facts.gap(UNREADABLE, ENTRIES, "GRUB starts another entry than the default at the next boot (next_entry)")
-        return None
+        return has_grub, None
     if once or saved in entries or len(entries) == 1:
-        return entries.get(once or saved) or next(iter(entries.values()))
+        return has_grub, entries.get(once or saved) or next(iter(entries.values()))
     if entries:
         facts.gap(UNREADABLE, ENTRIES, f"{len(entries)} entries, and none of them is GRUB's saved entry")
-        return None
+        return has_grub, None
     for path in CONFIGURATIONS:
         text = facts.line(path, CONFIGURATION_LIMIT)
+        has_grub |= text is not None
         lines = (line.split(None, 2) for line in (text or "").splitlines() if line.lstrip().startswith(("linux\t", "linux ", "linuxefi")))
         first = next((words for words in lines if len(words) >= 2), None)
         if first and text and 'set default="0"' in text:
-            return path, first[2] if len(first) == 3 else ""
-    return "", None
+            return True, (path, first[2] if len(first) == 3 else "")
+    return has_grub, ("", None)
 
 
-def _read_environment(facts: Facts) -> dict[str, str]:
+def _read_environment(facts: Facts) -> dict[str, str] | None:
     for path in ENVIRONMENTS:
         text = facts.line(path, FILE_LIMIT)
         if text is not None:
             return parse_environment(text)
-    return {}
+    return None
 
 
 def parse_environment(text: str) -> dict[str, str]:

@@ -145,12 +145,16 @@ class Facts:
             self.gap(UNREADABLE, path, f"more than {ITEM_LIMIT} entries")
         return names[:ITEM_LIMIT]
 
-    def exists(self, path: str) -> bool:
-        """Whether a file of any kind exists; what the kernel does not tell is a gap."""
+    def exists(self, path: str, is_in_archives: bool = True) -> bool:
+        """Whether a file of any kind exists; what the kernel does not tell is a gap.
+
+        With ``is_in_archives`` false, a file that an archive does not have is no gap: others in it decide.
+        """
         try:
             return self.host.exists(path)
         except FileUnreadable as fault:
-            self.unreadable(fault)
+            if is_in_archives or self.host.known_absent is None:
+                self.unreadable(fault)
             return False
 
     def require_folders(self, reason: str, *folders: str) -> None:

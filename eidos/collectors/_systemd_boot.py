@@ -1,14 +1,12 @@
 r"""The entry that systemd-boot takes at the next boot, and the kernel's command line in it.
 
-Knows entries of both types of the Boot Loader Specification (UAPI.1: keys, boot counting, sorting), the order of versions (UAPI.10),
-loader.conf(5) and the variables of systemd's Boot Loader Interface; must not know GRUB, which has its own choice among such entries.
+Knows entries of both types of the Boot Loader Specification (UAPI.1, sorting), the order of versions (UAPI.10), loader.conf(5) and what
+systemd-boot takes from variables; must not know GRUB, which has its own choice among such entries.
 
 systemd-boot(7) takes the entry that the variable LoaderEntryOneShot names, else LoaderEntryPreferred and ``preferred``, else
 LoaderEntryDefault and ``default`` of loader.conf, where ``@saved`` stands for LoaderEntryLastBooted; else the first in the order of
 UAPI.1. What decides and cannot be read leaves the next boot unknown.
 
->>> parse_boot_entry("arch.conf", "title Arch\nversion 6.9\nlinux /vmlinuz\noptions root=/dev/sda2 rw\noptions iommu=pt\n").options
-'root=/dev/sda2 rw iommu=pt'
 >>> sorted(["6.9.1-2", "6.10.0-1", "6.10.0~rc1-1"], key=version_key)
 ['6.9.1-2', '6.10.0~rc1-1', '6.10.0-1']
 """
@@ -17,10 +15,11 @@ from __future__ import annotations
 
 import os
 
+from eidos.collectors._boot_loader_specification import BootEntry, parse_boot_entry, read_variable, split_counter
 from eidos.errors import InvalidData
 from eidos.files.host import FileMissing, FileUnreadable, Host
 from eidos.model.measurement import UNREADABLE
-from eidos.model.record import Record, replace
+from eidos.model.record import replace
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -29,9 +28,6 @@ if TYPE_CHECKING:
     from eidos.collectors._sysfs import Facts
 
     VersionKey = tuple[tuple[int, int, str], ...]
-
-#: Name of a variable in efivarfs, and the size limit of one in bytes.
-VARIABLE, _VARIABLE_LIMIT = "/sys/firmware/efi/efivars/{}-4a67b082-0a4c-41cf-b6c7-440b29bb8c4f", 4096
 
 #: Entries of a partition that are read, and the size limit of one in bytes.
 _ENTRIES_LIMIT, _ENTRY_LIMIT = 128, 1 << 16
@@ -44,59 +40,6 @@ _SAVED, _AUTOMATIC = "@saved", "auto-"
 #: Separators in versions, from the one that sorts first; the end of a version comes between the first two (UAPI.10).
 _SEPARATORS = {"~": 0, "-": 2, "^": 3, ".": 4}
 _END, _LETTERS, _DIGITS = (1, 0, ""), 5, 6
-
-
-class BootEntry(Record):
-    """An entry: ``name`` of its file without the counter of boots, ``options`` of the kernel (None when it starts no kernel of Linux).
-
-    ``is_bad`` is that no attempt to boot it is left; ``path`` is that of the file.
-    """
-
-    name: str
-    options: str | None
-    sort_key: str = ""
-    machine_id: str = ""
-    version: str = ""
-    is_bad: bool = False
-    path: str = ""
-
-
-def read_variable(facts: Facts, name: str) -> str:
-    """The text of a variable of the Boot Loader Interface, "" when it is not set. Raises FileUnreadable."""
-    try:
-        data = facts.host.read_bytes(VARIABLE.format(name), _VARIABLE_LIMIT)
-    except FileMissing:
-        return ""
-    return data[4:].decode("utf-16-le", "replace").partition("\0")[0]  # efivarfs puts 4 bytes of attributes first
-
-
-def parse_boot_entry(file_name: str, text: str) -> BootEntry:
-    """The entry of Type 1 in a file ``loader/entries/<file_name>``."""
-    fields: dict[str, str] = {}
-    options: list[str] = []
-    for line in text.splitlines():
-        key, value = [*line.split(None, 1), "", ""][:2]
-        if key == "options":
-            options.append(value.strip())
-        elif not key.startswith("#"):
-            fields[key] = value.strip()
-    name, is_bad = _split_counter(file_name)
-    sort_key, machine_id, version = (fields.get(key, "") for key in ("sort-key", "machine-id", "version"))
-    return BootEntry(name, " ".join(options) if fields.get("linux") else None, sort_key, machine_id, version, is_bad)
-
-
-def _split_counter(file_name: str) -> tuple[str, bool]:
-    """The name without ``+LEFT-DONE`` before its ending, and whether no attempt is left.
-
-    >>> _split_counter("a+0-3.conf"), _split_counter("a+2.efi"), _split_counter("a+b.conf")
-    (('a.conf', True), ('a.efi', False), ('a+b.conf', False))
-    """
-    stem, dot, ending = file_name.rpartition(".")
-    name, plus, counter = stem.rpartition("+")
-    left, minus, done = counter.partition("-")
-    if plus and left.isdecimal() and (done.isdecimal() or not minus):
-        return f"{name}{dot}{ending}", not left.strip("0")
-    return file_name, False
 
 
 def version_key(version: str) -> VersionKey:
@@ -240,7 +183,7 @@ def _read_image(facts: Facts, path: str) -> BootEntry | None:
         return None
     release = {name: value.strip("\"'") for name, _, value in (line.strip().partition("=") for line in text.splitlines())}
     version = next((release[name] for name in ("IMAGE_VERSION", "VERSION", "VERSION_ID", "BUILD_ID") if release.get(name)), "")
-    name, is_bad = _split_counter(path.rpartition("/")[2])
+    name, is_bad = split_counter(path.rpartition("/")[2])
     return BootEntry(name, line, release.get("IMAGE_ID") or release.get("ID", ""), "", version, is_bad, path)
 
 

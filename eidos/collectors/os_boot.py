@@ -2,7 +2,7 @@ r"""What the next boot would set: parameters of the kernel, sysctls, options and
 
 Knows GRUB's settings and the precedence in sysctl.d(5), modprobe.d(5) and modules-load.d(5); must not know what runs now: the same keys in
 the subtypes ``grub`` and ``sysctl`` have that, and a difference is a change that waits for a reboot. The context of a reading names the
-file that sets it, ``command-line-source`` that of the parameters::
+file that sets it, ``command-line-source`` that of the parameters; ``boot-loader`` is grub or systemd-boot, where that can be told::
 
     /etc/default/grub       GRUB_CMDLINE_LINUX="iommu=pt"      boot-cmdline: iommu: pt
     /etc/sysctl.d/90.conf   vm.swappiness = 1                  boot-sysctl: /proc/sys/vm/swappiness: "1"
@@ -153,8 +153,8 @@ def collect(sources: Sources) -> Iterator[Part]:
         ("boot-modprobe", boot.modprobe()),
         ("boot-modules", boot.modules()),
     ]
-    if boot.command_line_source:
-        subtypes[0][1][0]["command-line-source"] = boot.command_line_source
+    loader_readings = {"boot-loader": boot.boot_loader, "command-line-source": boot.command_line_source}
+    subtypes[0][1][0].update({key: value for key, value in loader_readings.items() if value})
     if not any(data for _, (data, _) in subtypes) and not facts.gaps:
         raise NotApplicable("no settings of a boot loader, of sysctls or of modules")
     yield from facts.gaps
@@ -174,7 +174,7 @@ class _Boot:
         self._list: NameList | None = None
         self._grub: dict[str, str] = {}
         self._grub_paths: dict[str, str] = {}
-        self.command_line_source = ""
+        self.boot_loader = self.command_line_source = ""
 
     @property
     def _names(self) -> NameList:
@@ -208,8 +208,10 @@ class _Boot:
 
     def command_line(self) -> Settings:
         """The parameters of the next boot: of systemd-boot's or GRUB's default entry, or as GRUB's settings would make it."""
-        entry = next_boot_entry(self._facts)
+        self.boot_loader, entry = next_boot_entry(self._facts)
         if entry is None:
+            if not self.boot_loader:
+                self._facts.gap(UNREADABLE, "boot/boot-loader", "cannot be determined")
             return {}, {}
         path, line = entry
         if line is None:

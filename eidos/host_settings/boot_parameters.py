@@ -20,7 +20,7 @@ SettingFile(path='/etc/default/grub.d/95-eidos-iommu.cfg', text='GRUB_CMDLINE_LI
 
 from __future__ import annotations
 
-from eidos.host_settings.setting import BOOT, PREFIX, SYSTEMD_BOOT, Delivery, HostFacts, Setting, SettingFile, Unsettable, safe_name
+from eidos.host_settings.setting import BOOT, PREFIX, Delivery, HostFacts, Setting, SettingFile, Unsettable, safe_name
 from eidos.host_settings.system_files import FOLDER_FILE
 from eidos.model.record import replace
 
@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 REBOOT = "drain the node and reboot it"
 
 _DROP_INS = ("ubuntu", "debian")
+#: Boot loaders for which distributions have a tool that sets kernel parameters; for systemd-boot they have none.
+_GRUB = ("", "grub", "bls")
+
 _GRUBBY = ("rhel", "rocky", "oraclelinux", "amazonlinux")
 
 #: Characters that neither a shell nor GRUB's scripts nor the kernel gives a meaning.
@@ -76,7 +79,7 @@ def boot_parameter(setting: Setting, host: HostFacts) -> Delivery:
     word = parameter(setting)
     if host.os == "pop":
         return _by_command("kernelstub", f"kernelstub --add-options {shell_word(word)}", f"kernelstub --delete-options {shell_word(word)}")
-    has_grub = host.boot_loader != SYSTEMD_BOOT
+    has_grub = host.boot_loader in _GRUB
     if host.os in _GRUBBY and has_grub:
         args = [f"grubby --update-kernel=ALL --{option}={shell_word(word)}" for option in ("args", "remove-args")]
         return _by_command("grubby", *args)

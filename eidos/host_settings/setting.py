@@ -31,9 +31,6 @@ KINDS = (SYSCTL, BOOT, MODULE, MODULE_OPTION, LIMIT, UNIT, CHART, BLACKLIST, UNI
 #: What a unit file can be (systemctl(1), is-enabled): started at boot, not started at boot, not startable at all.
 UNIT_STATES = ("enabled", "disabled", "masked")
 
-#: The boot loader for which distributions have no tool that sets kernel parameters.
-SYSTEMD_BOOT = "systemd-boot"
-
 #: How the names of our files begin: late in the order of these folders, and before 99-sysctl.conf, which is the administrator's own.
 PREFIX = "95-eidos-"
 
@@ -75,7 +72,8 @@ class Setting(Record):
 class HostFacts(Record):
     """What decides the form: system and service as in a query, boot loader, owner of the driver.
 
-    ``boot_loader`` is grub, bls, systemd-boot or "" where that is not known; ``driver_owner`` one of ``Remedy.owner``.
+    ``boot_loader`` is grub, bls (GRUB with entries of the Boot Loader Specification), systemd-boot, unknown, or "" where nothing is read of
+    it and that of the distribution is assumed; ``driver_owner`` is one of ``Remedy.owner``.
     """
 
     os: str = ""

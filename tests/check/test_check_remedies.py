@@ -18,6 +18,7 @@ from eidos.host_settings.setting import UNIT_STATES
 from eidos.model.finding import DO, RUN, SETTING, WRITE, Remedy, RemedyStep
 from eidos.model.measurement import Measurement, Subtype
 from eidos.model.snapshot import Snapshot
+from eidos.workflow import SnapshotOptions, take_snapshot
 from tests.check.planted import FAULTS, Fault, check_data, plant, report_of
 from tests.check.test_fix_script import failed, run, script
 from tests.support.effort import examples
@@ -272,15 +273,26 @@ def test_a_remedy_without_a_way_back_of_its_own_is_not_applied() -> None:
 
 
 @pytest.mark.parametrize(
-    ("source", "form"),
+    ("loader", "source", "form"),
     [
-        ("/boot/grub/grub.cfg", "grub"),
-        ("/boot/loader/entries/a.conf", "bls"),
-        ("/efi/loader/entries/a.conf", "systemd-boot"),
-        ("/boot/efi/loader/entries/a.conf", "systemd-boot"),
-        ("/boot/EFI/Linux/a.efi", "systemd-boot"),
-        ("", ""),
+        ("grub", "/boot/grub/grub.cfg", "grub"),
+        ("grub", "/boot/loader/entries/a.conf", "bls"),
+        ("grub", "", "grub"),
+        ("systemd-boot", "/boot/loader/entries/a.conf", "systemd-boot"),
+        ("systemd-boot", "/boot/EFI/Linux/a.efi", "systemd-boot"),
+        ("systemd-boot", "", "systemd-boot"),
+        ("", "/etc/default/grub", "grub"),
+        ("", "/boot/loader/entries/a.conf", "unknown"),
+        ("", "/efi/loader/entries/a.conf", "unknown"),
+        ("", "", ""),
     ],
 )
-def test_the_boot_loader_of_a_remedy_is_that_of_the_next_boot(source: str, form: str) -> None:
-    assert host_facts(node({"OS.boot": {"command-line-source": source} if source else {}})).boot_loader == form
+def test_the_boot_loader_of_a_remedy_is_that_of_the_next_boot(loader: str, source: str, form: str) -> None:
+    readings = {"boot-loader": loader, "command-line-source": source}
+    assert host_facts(node({"OS.boot": {key: value for key, value in readings.items() if value}})).boot_loader == form
+
+
+def test_no_tool_of_grub_is_proposed_where_it_is_not_decided_which_boot_loader_boots() -> None:
+    tree = Path(__file__).parent.parent / "cases/os.boot/two-boot-loaders.in"
+    snapshot = take_snapshot(SnapshotOptions(root=str(tree), collectors=("os.boot",)))
+    assert host_facts(NodeReadings(snapshot)).boot_loader == "unknown"

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from eidos.collectors import Sources, _systemd_boot, os_boot
-from eidos.collectors._systemd_boot import BootEntry, in_boot_order, version_key
+from eidos.collectors._boot_loader_specification import BootEntry
+from eidos.collectors._systemd_boot import in_boot_order, version_key
 from eidos.errors import InvalidData
 from eidos.files.host import Host
 from eidos.files.unified_kernel import read_unified_kernel

@@ -49,6 +49,7 @@ SERVICES = ("", "self-managed", "eks", "aks", "gke", "oke", "rke2")
         (HostFacts("ubuntu", boot_loader="systemd-boot"), IOMMU, "by hand", "reboot"),
         (HostFacts("rhel", boot_loader="systemd-boot"), IOMMU, "by hand", "reboot"),
         (HostFacts("sles", boot_loader="systemd-boot"), IOMMU, "by hand", "reboot"),
+        *((HostFacts(system, boot_loader="unknown"), IOMMU, "by hand", "reboot") for system in ("debian", "rhel", "sles")),
         (HostFacts("debian"), IOMMU, "grub drop-in", "reboot"),
         (HostFacts("pop"), IOMMU, "kernelstub", "reboot"),
         (HostFacts("rhel", boot_loader="bls"), IOMMU, "grubby", "reboot"),

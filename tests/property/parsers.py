@@ -22,6 +22,7 @@ from eidos.cli import snapshot as snapshot_verb
 from eidos.collectors import (
     Sources,
     _boot_entries,
+    _boot_loader_specification,
     _fabric_files,
     _kernel_command_line,
     _rpm_database,
@@ -270,7 +271,7 @@ PARSERS: dict[str, Parser] = {
     "kernel modules": _of_text(os_kmod.parse_modules, "nvidia 1 2 - Live 0x0\n", " "),
     "shell assignments": _of_text(os_boot.parse_shell_assignments, "GRUB_A=", "A", '"', "'", "$A", "${A}", "\\", "$(", "`", "\n"),
     "boot entry": _of_text(
-        lambda text: _systemd_boot.parse_boot_entry("a+1.conf", text), "options a\n", "linux /a\n", "version ", "#", " "
+        lambda text: _boot_loader_specification.parse_boot_entry("a+1.conf", text), "options a\n", "linux /a\n", "version ", "#", " "
     ),
     "version in a boot entry": _of_text(_systemd_boot.version_key, "6.8", "~rc1", "-", "^", ".", "a", "0", "²"),
     "GRUB's environment": _of_text(_boot_entries.parse_environment, "saved_entry=", "#", "\n"),
