@@ -17,6 +17,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+#: The file of the machines that clouds rent out.
+MACHINES = "machines.yaml"
+
 
 class CatalogEntry(Record):
     """One word: ``name``, other words for it, and the patterns by which a host shows it; ``recipes/catalog.yaml`` says what each means.

@@ -12,7 +12,7 @@ from eidos.model.constraint import Constraint, parse_expression
 from eidos.model.query import LayerKey
 from eidos.model.record import Record
 from eidos.model.tree_reader import QUOTED, TreeReader
-from eidos.recipe.catalog import Machine
+from eidos.recipe.catalog import MACHINES, Machine
 from eidos.recipe.layer import Layer, Source, read_shared_sources
 from eidos.wording import did_you_mean
 
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from eidos.recipe.catalog import Catalog
-
-NAME = "machines.yaml"
 
 #: Networks between the GPUs of several nodes that a machine can have.
 FABRICS = ("efa", "tcpx", "tcpxo", "roce", "infiniband")
@@ -81,7 +79,7 @@ def machine_layer(machine: Machine) -> Layer:
     count = str(machine.gpu_count)
     why = f"{machine.title} has {count} GPU{'' if count == '1' else 's'}: one that is missing has failed, or is not passed through."
     limit = Constraint("GPU.smi.gpu-count", parse_expression(f"== {count}"), why, machine.source.id)
-    return Layer(NAME, LayerKey(machine=machine.name), (machine.source,), (), (limit,) if machine.gpu_count else (), ())
+    return Layer(MACHINES, LayerKey(machine=machine.name), (machine.source,), (), (limit,) if machine.gpu_count else (), ())
 
 
 def match_machine(text: str, catalog: Catalog) -> Machine | None:

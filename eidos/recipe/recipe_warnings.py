@@ -10,8 +10,7 @@ from eidos.model.constraint import parse_expression
 from eidos.model.measurement import WITHHELD
 from eidos.model.query import FIELD_OF_READING, NAMES, VERSIONS, Query, words_of
 from eidos.model.recipe import PAIR
-from eidos.recipe.catalog import Machine, built_by
-from eidos.recipe.machines import NAME as MACHINES
+from eidos.recipe.catalog import MACHINES, Machine, built_by
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from eidos.files import resources
 from eidos.model.query import NAMES, version_expression, words_of
 from eidos.model.record import Record
 from eidos.model.tree_reader import QUOTED, TreeReader
-from eidos.recipe.catalog import IMPLIED, Catalog, read_catalog, read_field
+from eidos.recipe.catalog import IMPLIED, MACHINES, Catalog, read_catalog, read_field
 from eidos.recipe.charts import read_chart, read_charts, with_dependencies
 from eidos.recipe.layer import newest_date, read_key, read_layer, read_shared_sources, read_source, source_dates
 from eidos.recipe.lazy_parts import LayerHead, LazyMapping, Overlays, file_of, loaded
@@ -132,9 +132,9 @@ def packed_store(parts: RecipeParts, digest: str) -> Store:
 
     def field(name: str) -> tuple[CatalogEntry, ...]:
         if name == "machine":
-            from eidos.recipe.machines import NAME, read_machines
+            from eidos.recipe.machines import read_machines
 
-            return read_machines(parts.read(files[NAME]), NAME)
+            return read_machines(parts.read(files[MACHINES]), MACHINES)
         return read_field(TreeReader({name: parts.read(files["catalog.yaml"]["map"][name])}, "catalog.yaml", text_types=QUOTED), name)
 
     sources: Mapping[str, Source] = LazyMapping(index["sources"], source)
@@ -244,7 +244,7 @@ def from_folder(files: Mapping[str, object], digest: str = "", *, lazy: bool = F
     ``ranks`` are positions of files: of layers with keys as specific as each other, those of a file further up win. Raises InvalidData
     with file and path; with ``lazy``, of an overlay only once it is used.
     """
-    from eidos.recipe.machines import NAME, read_machines
+    from eidos.recipe.machines import read_machines
 
     sources = read_shared_sources(files.get(SOURCES), SOURCES)
     trees = [(item, name) for path in sorted(files) if path.startswith(OVERLAYS) for item, name in layer_trees(files[path], path)]
@@ -253,7 +253,7 @@ def from_folder(files: Mapping[str, object], digest: str = "", *, lazy: bool = F
     return Store(
         base=read_layer(files.get("base.yaml"), "base.yaml", sources, base=True),
         overlays=in_order(heads),
-        catalog=read_catalog(files.get("catalog.yaml"), "catalog.yaml", read_machines(files.get(NAME), NAME)),
+        catalog=read_catalog(files.get("catalog.yaml"), "catalog.yaml", read_machines(files.get(MACHINES), MACHINES)),
         charts=read_charts(files.get("components.yaml"), "components.yaml"),
         digest=digest,
         cuda=_cuda_releases(files.get("rules.yaml")),

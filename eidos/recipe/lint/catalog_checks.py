@@ -9,9 +9,8 @@ from eidos.errors import InvalidInput
 from eidos.model.lint_issue import ERROR, WARNING, LintIssue
 from eidos.model.measurement import TYPES
 from eidos.model.query import FIELDS
-from eidos.recipe.catalog import IMPLIED
+from eidos.recipe.catalog import IMPLIED, MACHINES
 from eidos.recipe.detection import match_model
-from eidos.recipe.machines import NAME as MACHINES
 from eidos.recipe.machines import match_machine
 from eidos.semver import parse_version
 from eidos.wording import did_you_mean
