@@ -98,6 +98,13 @@ class _Handler(BaseHTTPRequestHandler):
     store: ObjectStore
     protocol_version = "HTTP/1.1"
 
+    def handle(self) -> None:
+        """Take requests until the client leaves, which it may do before it has read a response."""
+        try:
+            super().handle()
+        except OSError:
+            pass
+
     def do_PUT(self) -> None:
         data = self.rfile.read(int(self.headers["Content-Length"]))
         headers = {name.lower(): value for name, value in self.headers.items()}

@@ -53,8 +53,7 @@ from eidos.files import go_binary, host
 from eidos.fleet import bootstrap, hostlist, pseudonyms, results
 from eidos.formats import block_yaml, json_reader, plain_scalars, table, toml_reader, yaml_reader, yaml_writer
 from eidos.formats.source_text import DocumentSyntaxError
-from eidos.http_wire import presigned_upload, proxy, request_head, request_parser, retry
-from eidos.http_wire.url import parse_url
+from eidos.http_wire import presigned_upload, proxy, request_head, request_parser, retry, url
 from eidos.kube import cluster_config, labels, stored_object
 from eidos.manifest import kubernetes_fields
 from eidos.model import bundle, condition, constraint, pattern, plugin, quantity, snapshot, systemd_unit, values_schema
@@ -273,6 +272,7 @@ PARSERS: dict[str, Parser] = {
     "boot entry": _of_text(
         lambda text: _boot_loader_specification.parse_boot_entry("a+1.conf", text), "options a\n", "linux /a\n", "version ", "#", " "
     ),
+    "name of a boot entry": _of_text(_boot_loader_specification.split_counter, "a", "+", "-", "3", ".conf"),
     "version in a boot entry": _of_text(_systemd_boot.version_key, "6.8", "~rc1", "-", "^", ".", "a", "0", "²"),
     "GRUB's environment": _of_text(_boot_entries.parse_environment, "saved_entry=", "#", "\n"),
     "name of a sysctl": _of_text(os_boot.sysctl_key, "net.", "/", "-", "."),
@@ -469,7 +469,7 @@ PARSERS: dict[str, Parser] = {
     "Markdown cell": _of_text(text_template.markdown_cell, "|", "`"),
     # What a network says
     "kubeconfig": _of_bytes(_kubeconfig, "a: b\n", "clusters:\n", "- name: x\n"),
-    "URL": _of_text(parse_url, "http://", "a:", "@", "/", "["),
+    "URL": _of_text(url.parse_url, "http://", "a:", "@", "/", "["),
     "presigned URL": _of_text(
         lambda text: presigned_upload.parse_presigned_url(text, "x", allows_http=True),
         "https://a/",
