@@ -71,8 +71,9 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """Keep how many tests failed: pytest keeps only names, and none of a test that ended its worker."""
-    if not hasattr(session.config, "workerinput") and session.config.cache is not None:
-        session.config.cache.set("tests/failures", session.testsfailed)
+    cache = getattr(session.config, "cache", None)  # which -p no:cacheprovider takes away
+    if cache is not None and not hasattr(session.config, "workerinput"):
+        cache.set("tests/failures", session.testsfailed)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -40,6 +40,9 @@ FLOOR = 25
 #: Seconds after which tests that do not end have noticed the change.
 PATIENCE_S = 300
 
+#: How much of what tests printed is shown when they fail without a change.
+LOG_CHARACTERS = 4000
+
 #: Seconds that the first tests of a mutant may take.
 QUICK_S = 15
 
@@ -343,6 +346,8 @@ def main() -> int:
         for mutant, survived in judge(unchanged, trees, reach, again=False):
             if not survived:
                 print(f"error: {', '.join(TARGETS[mutant.path])}: these fail without a change of {mutant.path}", file=sys.stderr)
+                for log in sorted(Path(folder).glob("*/log")):
+                    print(log.read_text(errors="replace")[-LOG_CHARACTERS:], file=sys.stderr)
                 return 1
         survivors = 0
         for mutant, survived in judge(mutants, trees, reach, again=options.sample is None):
