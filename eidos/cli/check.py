@@ -177,8 +177,8 @@ def _prepare(values: Values) -> Judge:
 def _snapshots(values: Values, prepare: Callable[[], object], faults: list[tuple[str, EidosError]]) -> Iterator[Snapshot | EidosError]:
     """The snapshot of this host, of a file, or all of a folder, by name; ``prepare`` is called while collectors run.
 
-    Of a file of a folder that is no snapshot, the error that reading it raises; the others are judged all the same. That of the
-    cluster's file is added to ``faults``.
+    In a folder, a file that cannot be read as a snapshot yields the error of reading it, and the others follow; the error of reading
+    the cluster's file is added to ``faults``.
     """
     location = values["file"]
     if location is None:

@@ -105,7 +105,7 @@ def open_connection(host: str, port: int, deadline: float, tls: ssl.SSLContext |
 
 
 def make_tls_context(ca: bytes | None = None) -> ssl.SSLContext:
-    """A TLS context that trusts the authorities in ``ca``, PEM, or those of the system; ssl.SSLError or ValueError for what is no PEM."""
+    """A TLS context that trusts the authorities in ``ca``, PEM, or those of the system; ssl.SSLError or ValueError when it is not PEM."""
     import ssl
 
     context = ssl.create_default_context(cadata=ca.decode("ascii", "ignore") if ca is not None else None)

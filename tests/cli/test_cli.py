@@ -369,25 +369,18 @@ def test_standard_error_that_is_gone() -> None:
 # -- signals --
 
 
+def waiting_snapshot(root: object, location: Path) -> list[str]:
+    """The command of a snapshot that waits for a bus which does not answer."""
+    flags = ("--only", "systemd,k8s.node", "--root", str(root), "-o", str(location), "--log-level", "info", "--timeout", "10m")
+    return [*PROGRAM, "snapshot", *flags]
+
+
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
 def test_an_interrupted_snapshot_leaves_nothing_behind(mute_bus: Bus, tmp_path: Path, number: signal.Signals, status: int) -> None:
     location = tmp_path / "out" / "node.yaml"
     location.parent.mkdir()
-    words = [
-        "snapshot",
-        "--only",
-        "systemd,k8s.node",
-        "--root",
-        str(mute_bus),
-        "-o",
-        str(location),
-        "--log-level",
-        "info",
-        "--timeout",
-        "10m",
-    ]
     # The tests themselves may run under nohup, and what is ignored stays so.
-    command = ["env", "--default-signal=HUP,INT,TERM", *PROGRAM, *words]
+    command = ["env", "--default-signal=HUP,INT,TERM", *waiting_snapshot(mute_bus, location)]
     with subprocess.Popen(command, env=environment(), stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
         assert process.stderr.readline().startswith("info: k8s.node: skipped")
@@ -404,21 +397,8 @@ def test_a_second_signal_changes_nothing(mute_bus: Bus, tmp_path: Path) -> None:
     """It came while the first one's exception was on its way, and ended the program with a traceback."""
     location = tmp_path / "out" / "node.yaml"
     location.parent.mkdir()
-    words = [
-        "snapshot",
-        "--only",
-        "systemd,k8s.node",
-        "--root",
-        str(mute_bus),
-        "-o",
-        str(location),
-        "--log-level",
-        "info",
-        "--timeout",
-        "10m",
-    ]
     for pause in (0.0, 0.0, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02):
-        with subprocess.Popen([*PROGRAM, *words], env=environment(), stderr=subprocess.PIPE, text=True) as process:
+        with subprocess.Popen(waiting_snapshot(mute_bus, location), env=environment(), stderr=subprocess.PIPE, text=True) as process:
             assert process.stderr is not None
             assert process.stderr.readline().startswith("info: k8s.node: skipped")
             for number in (signal.SIGTERM, signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
