@@ -148,7 +148,7 @@ class Facts:
     def exists(self, path: str, is_in_archives: bool = True) -> bool:
         """Whether a file of any kind exists; what the kernel does not tell is a gap.
 
-        With ``is_in_archives`` false, a file that an archive does not have is no gap: others in it decide.
+        With ``is_in_archives`` false, a file that an archive lacks is not a gap: others in it decide.
         """
         try:
             return self.host.exists(path)

@@ -2,7 +2,7 @@ r"""What the next boot would set: parameters of the kernel, sysctls, options and
 
 Knows GRUB's settings and the precedence in sysctl.d(5), modprobe.d(5) and modules-load.d(5); must not know what runs now: the same keys in
 the subtypes ``grub`` and ``sysctl`` have that, and a difference is a change that waits for a reboot. The context of a reading names the
-file that sets it, ``command-line-source`` that of the parameters; ``boot-loader`` is grub or systemd-boot, where that can be told::
+file that sets it, ``command-line-source`` that of the parameters; ``boot-loader`` is grub or systemd-boot, if that can be determined::
 
     /etc/default/grub       GRUB_CMDLINE_LINUX="iommu=pt"      boot-cmdline: iommu: pt
     /etc/sysctl.d/90.conf   vm.swappiness = 1                  boot-sysctl: /proc/sys/vm/swappiness: "1"

@@ -32,7 +32,7 @@ def push_image(store: RegistryStore, image: Descriptor, files: Mapping[str, Stor
     """
     sent = 0
     present: set[str] = set()
-    for manifest, data in _manifests(image.digest, files, 0):
+    for manifest, data in _manifests(image.digest, files, 0, set()):
         parts = parse_image(data, f"manifest {manifest}")
         for digest in dict.fromkeys(blob.digest for blob in parts.blobs):
             if digest not in present and not store.has_blob(digest):
@@ -42,14 +42,17 @@ def push_image(store: RegistryStore, image: Descriptor, files: Mapping[str, Stor
     return sent
 
 
-def _manifests(digest: str, files: Mapping[str, StoredFile], depth: int) -> Iterator[tuple[str, bytes]]:
-    """Digest and content of each manifest of an image, those that one lists before it."""
+def _manifests(digest: str, files: Mapping[str, StoredFile], depth: int, visited: set[str]) -> Iterator[tuple[str, bytes]]:
+    """Digest and content of each manifest of an image, once, those that one lists before it."""
+    if digest in visited:
+        return
+    visited.add(digest)
     blob = _blob(digest, files)
     if blob.size > MANIFEST_LIMIT or depth > MAX_DEPTH:
         raise IntegrityError(f"manifest {digest}: larger than {MANIFEST_LIMIT >> 20} MiB, or in more than {MAX_DEPTH} indexes")
     data = b"".join(blob.pieces())
     for manifest in parse_image(data, f"manifest {digest}").manifests:
-        yield from _manifests(manifest.digest, files, depth + 1)
+        yield from _manifests(manifest.digest, files, depth + 1, visited)
     yield digest, data
 
 

@@ -311,7 +311,7 @@ def _evidence(facts: Mapping[str, str], entries: tuple[CatalogEntry, ...], provi
     """What speaks for an entry, and where that was read; the best first.
 
     Vendors sell the same builds for other machines than their own, and label those, too (EKS Anywhere and Hybrid Nodes, GKE on VMware, AKS
-    on Azure Local): what a managed service writes elsewhere is no evidence of it.
+    on Azure Local): what a managed service writes elsewhere does not show it.
     """
     named = next((entry for entry in entries if provider and entry.answers_to(provider)), None)
     written = list(_written(facts, entries))

@@ -104,7 +104,7 @@ def driver_warnings(facts: dict[str, str], store: Store) -> Iterator[str]:
 
 
 def driver_problem(version: str, branches: Sequence[str]) -> str:
-    """Why a text is no version of NVIDIA's driver whose branch is one of ``branches``; "" when it is one.
+    """Why a text is not a version of NVIDIA's driver whose branch is one of ``branches``; "" when it is one.
 
     >>> driver_problem("999.1.1", ["580", "595"]), driver_problem("^580", ["580"]), driver_problem("580.95.05", ["580"])
     ('unknown branch 999; the newest known are 580 and 595', 'not a version of the driver, such as 580.178.04', '')

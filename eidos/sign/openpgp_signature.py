@@ -60,8 +60,8 @@ def sign_with_gpg(name: str, data: bytes, deadline: float, passphrase_file: str 
 def verify_with_gpg(data: bytes, signature: bytes, deadline: float, *, key: bytes = b"", fingerprint: str = "") -> str:
     """The fingerprint of the primary key that signed ``data``: a key in ``key``, or the one with ``fingerprint`` of the user's keyring.
 
-    Raises UnknownSigner when another key did, IntegrityError when the signature does not match, or it or the key is no longer valid, or too
-    weak.
+    Raises UnknownSigner when another key did, IntegrityError when the signature does not match, has expired or was made by a weak,
+    expired or revoked key.
     """
     with private_folder({"signature": signature, "key": key}) as folder:
         home = ("--homedir", folder) if key else ()

@@ -37,7 +37,7 @@ from eidos.model.recipe import Recipe
 from eidos.model.record import replace
 from eidos.oci.artifact import open_artifact
 from eidos.oci.blob import blob_of_bytes
-from eidos.oci.image_manifest import TITLE, Descriptor, ImageManifest, sha256_digest
+from eidos.oci.image_manifest import INDEX_TYPE, TITLE, Descriptor, ImageManifest, sha256_digest
 from eidos.oci.image_push import push_image
 from eidos.oci.layout_archive import create_layout
 from eidos.oci.reference import parse_reference
@@ -521,6 +521,20 @@ def test_what_cannot_be_pushed_is_an_error(tmp_path: Path, capfd: pytest.Capture
         registry.before = lambda received: 200  # as a page to log in, or a load balancer
         with pytest.raises(RegistryError, match="upload of manifest v1: the registry failed: status 200"):
             push_image(store, Descriptor("", digest, len(content)), files, "v1")
+
+
+def test_a_manifest_that_indexes_name_again_and_again_is_pushed_once(tmp_path: Path) -> None:
+    files: dict[str, StoredFile] = {}
+    content = b'{"schemaVersion": 2, "manifests": []}'
+    for depth in range(4):
+        path, digest = tmp_path / str(depth), sha256_digest(content)
+        path.write_bytes(content)
+        files[digest] = StoredFile(str(path), len(content), digest.partition(":")[2])
+        root, entry = Descriptor("", digest, len(content)), {"mediaType": INDEX_TYPE, "digest": digest, "size": len(content)}
+        content = json.dumps({"schemaVersion": 2, "manifests": [entry] * 100}).encode()
+    with OciRegistry() as registry, open_store(parse_reference(f"oci://{registry.host}/x:v1"), HTTP, time.monotonic() + AMPLE_S) as store:
+        push_image(store, root, files, "v1")
+        assert len(registry.writes()) == len(files)
 
 
 @pytest.mark.slow

@@ -207,7 +207,7 @@ class KnownReadings(Record):
 
 
 class ValueRange(Record):
-    """The whole numbers that a setting can have; "" where there is no limit. At most ``count`` of them, ascending; one by default.
+    """The whole numbers that a setting can have; "" for an unlimited one. At most ``count`` of them, ascending; one by default.
 
     With ``words`` it has these instead, one or several with commas between.
     """
