@@ -44,9 +44,18 @@ def load_documents(text: str | bytes) -> list[Any]:
 
 def each_recipe(test: Test) -> Test:
     """Gives a test the ``path`` of each golden recipe; a run that is not for all takes a few of them."""
-    each: Test = pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)(test)
-    sampled: Test = pytest.mark.exhaustive(sample=8)(each)
-    return sampled
+    return each_recipe_of(RECIPES)(test)
+
+
+def each_recipe_of(paths: Sequence[Path]) -> Callable[[Test], Test]:
+    """The same with these recipes alone."""
+
+    def decorate(test: Test) -> Test:
+        each: Test = pytest.mark.parametrize("path", paths, ids=lambda path: path.stem)(test)
+        sampled: Test = pytest.mark.exhaustive(sample=8)(each)
+        return sampled
+
+    return decorate
 
 
 def recipe(path: Path) -> dict[str, Any]:
