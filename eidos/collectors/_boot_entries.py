@@ -22,13 +22,14 @@ if TYPE_CHECKING:
     NextEntry = tuple[str, str | None] | None
 
 #: Boot loaders that are told apart.
-GRUB, SYSTEMD_BOOT = "grub", "systemd-boot"
+GRUB, SYSTEMD_BOOT, _OTHER = "grub", "systemd-boot", "other"
 
 ENTRIES = "/boot/loader/entries"
 ENVIRONMENTS = ("/boot/grub2/grubenv", "/boot/grub/grubenv")
 CONFIGURATIONS = ("/boot/grub/grub.cfg", "/boot/grub2/grub.cfg")
 
-#: A variable that every UEFI firmware has.
+#: The variable in which a boot loader names itself, and one that every UEFI firmware has.
+LOADER_INFO = VARIABLE.format("LoaderInfo")
 SECURE_BOOT = "/sys/firmware/efi/efivars/SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c"
 
 #: Where the EFI partition is mounted (systemd-boot(7)), and what is there when systemd-boot is installed or boots unified kernel images.
@@ -42,12 +43,14 @@ FILE_LIMIT, CONFIGURATION_LIMIT, ENTRIES_LIMIT = 1 << 18, 4 << 20, 256
 def next_boot_entry(facts: Facts) -> tuple[str, NextEntry]:
     """The boot loader, "" where it is unknown, and the entry that it takes at the next boot."""
     loader, why_unsure = _find_boot_loader(facts)
+    if loader == _OTHER:
+        return "", None
     if loader != SYSTEMD_BOOT and not why_unsure:
         has_grub, entry = _grub_entry(facts)
         return loader or (GRUB if has_grub else ""), entry
     grub_file = next((path for path in (*ENVIRONMENTS, *CONFIGURATIONS) if facts.exists(path, is_in_archives=False)), None)
     if why_unsure and grub_file:
-        facts.gap(UNREADABLE, grub_file, f"systemd-boot is installed as well, and {why_unsure}")
+        facts.gap(UNREADABLE, grub_file, f"GRUB may not be the boot loader: {why_unsure}")
         return loader, None
     from eidos.collectors._systemd_boot import next_command_line  # few hosts have it
 
@@ -55,16 +58,23 @@ def next_boot_entry(facts: Facts) -> tuple[str, NextEntry]:
 
 
 def _find_boot_loader(facts: Facts) -> tuple[str, str]:
-    """The boot loader, "" where none names itself; and where systemd-boot may be it, why that cannot be read, else "".
+    """The boot loader, "" where none names itself; and where it may be systemd-boot, why that cannot be read, else "".
 
     systemd-boot sets LoaderInfo, as GRUB 2.12 does; older versions of GRUB set nothing, and images without a boot loader StubInfo.
+    Where it names another one, or cannot be read, the files of neither tell what the next boot is: _OTHER, and a gap.
     """
-    if facts.exists(VARIABLE.format("LoaderInfo"), is_in_archives=False):
-        try:
-            name = read_variable(facts, "LoaderInfo").lower()
-            return next((loader for loader in (SYSTEMD_BOOT, GRUB) if name.startswith(loader)), ""), ""
-        except FileUnreadable as fault:
+    try:
+        name = read_variable(facts, "LoaderInfo").lower()
+    except FileUnreadable as fault:
+        name = ""
+        if facts.host.known_absent is None:
             facts.unreadable(fault)
+            return _OTHER, ""
+    if name:
+        loader = next((loader for loader in (SYSTEMD_BOOT, GRUB) if name.startswith(loader)), _OTHER)
+        if loader == _OTHER:
+            facts.gap(UNREADABLE, LOADER_INFO, "names another boot loader than GRUB and systemd-boot")
+        return loader, ""
     if facts.exists(SECURE_BOOT, is_in_archives=False):
         return "", "the firmware chooses one" if facts.exists(VARIABLE.format("StubInfo"), is_in_archives=False) else ""
     paths = (f"{folder}/{name}" for folder in EFI_PARTITIONS for name in SYSTEMD_BOOT_FILES)
