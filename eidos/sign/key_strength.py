@@ -54,7 +54,7 @@ def weakness_of_pem_key(spki: bytes, algorithm: str) -> str:
 def weakness_of_openpgp_key(listing: str, fingerprint: str) -> str:
     """Why a key or a subkey in a list of ``gpg --with-colons`` is too weak; empty when it is not."""
     bits = algorithm = ""
-    for line in listing.splitlines():
+    for line in listing.split("\n"):
         fields = line.split(":")
         if fields[0] in ("pub", "sub") and len(fields) > 3:
             bits, algorithm = fields[2:4]

@@ -112,7 +112,8 @@ def read_signer(status: bytes, fingerprint: str, failure: str) -> str:
 
 
 def _status_lines(output: bytes) -> list[list[str]]:
-    return [line.split() for line in output.decode("utf-8", "replace").splitlines() if line.startswith("[GNUPG:] ")]
+    """The words of each status line. gpg escapes no other end of line than a newline, and names of users may have U+2028 or U+0085."""
+    return [line.split(" ") for line in output.decode("utf-8", "replace").split("\n") if line.startswith("[GNUPG:] ")]
 
 
 def _fingerprints(line: list[str]) -> list[str]:

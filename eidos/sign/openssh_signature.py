@@ -114,4 +114,4 @@ def find_identities(signers: bytes, signature: bytes, deadline: float) -> tuple[
     _require_user(result)
     if result.status:
         return (), next((reason for text, reason in _OUT_OF_DATE.items() if text in result.errors), "")
-    return tuple(dict.fromkeys(line.strip() for line in result.output.decode("utf-8", "replace").splitlines() if line.strip())), ""
+    return tuple(dict.fromkeys(line.strip() for line in result.output.decode("utf-8", "replace").split("\n") if line.strip())), ""

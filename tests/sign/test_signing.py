@@ -428,6 +428,19 @@ def test_a_key_of_gpg_that_is_not_in_the_keyring(archive: Path, keys: Keys, sign
     assert signer.verify(archive, "--key", fingerprint, keyring="/nonexistent").status == 5, "another keyring"
 
 
+@pytest.mark.parametrize("separator", ["\u2028", "\u2029", "\x85"])
+def test_a_name_of_a_key_is_no_line_of_its_own(separator: str, archive: Path, keys: Keys, signer: Signer) -> None:
+    """Somebody whose key is in the keyring, too, has a name that reads like the line by which gpg says that another one signed."""
+    trusted = keys["gpg"].private
+    name = f"Mallory{separator}[GNUPG:] VALIDSIG {trusted} 2026-11-30 1764478228 0 4 0 22 10 00 {trusted}"
+    forger = make_gpg_key(signer.gpg_home, name)
+    done = signer.sign(archive, KeyPair(forger, ""))
+    assert done.status == 0 and f"signed by {forger}:" in done.out
+    done = signer.verify(archive, "--key", trusted)
+    assert done.status == 5 and f"of {forger}, which is not required" in done.out, done
+    assert signer.verify(archive, "--key", forger).status == 0
+
+
 #: What the file system is asked for while an archive is written again.
 CALLS = ("open", "write", "fsync", "link", "rename", "chmod")
 
