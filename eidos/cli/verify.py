@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 LIMITS = "(checksums show that nothing changed, not who made the bundle: check a signature for that)"
 
 #: What no signature tells.
-BEYOND_SIGNATURES = "whether the statement is true, for which whoever has the key vouches; whether a key was revoked, but for gpg"
+BEYOND_SIGNATURES = "whether the statement is true, for which whoever has the key vouches; whether a key was revoked, unless gpg knows it"
 
 #: Outcomes of signatures, in the order in which people see them.
 _OUTCOMES = (INVALID, VALID, UNVERIFIED, UNTRUSTED)
@@ -171,7 +171,7 @@ def _lines(path: str, inspection: Inspection, result_of_policy: PolicyResult | N
         note = [f"(not checked: {count_of(len(signatures), 'signature')}; use --key, --allowed-signers or --policy)"] if signatures else []
         return [f"{path}: OK", *(note or [LIMITS])]
     lines = [
-        f"{path}: {'unchanged' if result_of_policy.failures else 'OK'}",
+        f"{path}: {'OK' if result_of_policy.holds else 'unchanged'}",
         f"checked: every file, by {CHECKSUMS}; the statement is about that",
     ]
     for result in sorted(result_of_policy.results, key=lambda result: _OUTCOMES.index(result.outcome)):
@@ -198,7 +198,7 @@ def _tree(path: str, inspection: Inspection, result_of_policy: PolicyResult | No
     problems = inspection.problems
     tree: dict[str, Any] = {
         "place": path,
-        "ok": not problems and not (result_of_policy is not None and result_of_policy.failures),
+        "ok": not problems and (result_of_policy is None or result_of_policy.holds),
         "faults": [{name: text for name, text in problem.__dict__.items() if text} for problem in problems],
         "ignored": list(inspection.ignored),
         "made-by-eidos": inspection.is_ours,

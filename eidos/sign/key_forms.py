@@ -62,7 +62,7 @@ def read_private_key(name: str, kind: str = "") -> Key:
         raise InvalidInput(f"--key: {name} is a public key; signing needs the private key")
     if label == "PGP PRIVATE KEY BLOCK":
         raise InvalidInput(f"--key: {name} is an exported OpenPGP key", "import it with gpg, then pass its fingerprint with --key")
-    detected = SSH if _is_ssh_public(data) else _PRIVATE_LABELS.get(label, "")
+    detected = SSH if is_ssh_public(data) else _PRIVATE_LABELS.get(label, "")
     # OpenSSH reads keys in PEM, too.
     if not detected or (kind and kind != detected and not (kind == SSH and detected == OPENSSL)):
         raise InvalidInput(
@@ -82,10 +82,10 @@ def read_public_key(name: str) -> Key:
         raise InvalidInput(f"--key: {name} is a private key; verification needs the public key")
     if not label and data[:1] < b"\x80":
         data = b"\n".join(line for line in data.splitlines() if line.strip() and not line.startswith(b"#"))
-    count = len(data.splitlines()) if _is_ssh_public(data) else data.count(b"-----BEGIN PUBLIC KEY-----")
+    count = len(data.splitlines()) if is_ssh_public(data) else data.count(b"-----BEGIN PUBLIC KEY-----")
     if count > 1:
         raise InvalidInput(f"--key: {name} has {count} keys; expected one", "name each with --key, or several in --allowed-signers")
-    kind = SSH if _is_ssh_public(data) else _PUBLIC_LABELS.get(label, "")
+    kind = SSH if is_ssh_public(data) else _PUBLIC_LABELS.get(label, "")
     if not kind and data[:1] in (b"\x98", b"\x99", b"\xc6"):  # RFC 9580, section 4.2: the packet of a public key
         kind = GPG
     if not kind:
@@ -105,7 +105,8 @@ def is_fingerprint(text: str) -> bool:
     return len(digits) in (40, 64) and set(digits) <= set("0123456789abcdef")
 
 
-def _is_ssh_public(data: bytes) -> bool:
+def is_ssh_public(data: bytes) -> bool:
+    """Whether a file or a line begins as a public key of OpenSSH does."""
     return data.startswith(tuple(prefix.encode() for prefix in _SSH_PUBLIC)) and len(data.split()) > 1
 
 

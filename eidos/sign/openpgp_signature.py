@@ -58,17 +58,20 @@ def sign_with_gpg(name: str, data: bytes, deadline: float, passphrase_file: str 
 
 
 def verify_with_gpg(data: bytes, signature: bytes, deadline: float, *, key: bytes = b"", fingerprint: str = "") -> str:
-    """The fingerprint of the primary key that signed ``data``: a key in ``key``, or the one with ``fingerprint`` of the user's keyring.
+    """The fingerprint of the primary key that signed ``data``: the exported ``key``, or the one with ``fingerprint`` of the user's keyring.
 
     Raises UnknownSigner when another key did, IntegrityError when the signature does not match, has expired or was made by a weak,
-    expired or revoked key.
+    expired or revoked key; InvalidInput when ``key`` is not one public key.
     """
     with private_folder({"signature": signature, "key": key}) as folder:
-        home = ("--homedir", folder) if key else ()
+        home = ("--homedir", folder, "--no-autostart") if key else ()  # or an agent would be left behind
         if key:
-            result = _run_gpg((*home, "--import", f"{folder}/key"), deadline)
-            if result.status:
-                raise IntegrityError(f"gpg cannot read the public key: {failure_reason(result)}")
+            result = _run_gpg((*home, "--quiet", "--status-fd", "1", "--import", f"{folder}/key"), deadline)
+            count = len({line[-1] for line in _status_lines(result.output) if line[1] == "IMPORT_OK"})
+            if count > 1:
+                raise InvalidInput(f"{count} keys in one file; expected one", "export each with 'gpg --armor --export FINGERPRINT'")
+            if result.status or not count:
+                raise InvalidInput("gpg cannot read this public key", "export it with 'gpg --armor --export FINGERPRINT'")
         result = _run_gpg((*home, "--status-fd", "1", "--verify", f"{folder}/signature", "-"), deadline, data)
         signer = read_signer(result.output, fingerprint, failure_reason(result) if result.status else "")
         if weakness := _find_weakness(result.output, signer, home, deadline):
@@ -104,7 +107,8 @@ def read_signer(status: bytes, fingerprint: str, failure: str) -> str:
     reason = next((text for keyword, text in _REFUSALS.items() if keyword in keywords), "") or _weakness(words)
     signers = [fingerprints for line in words if (fingerprints := _fingerprints(line))]
     trusted = [fingerprints for fingerprints in signers if not fingerprint or fingerprint in fingerprints]
-    if not reason and not trusted and (signers or missing):
+    # What is wrong with the key of somebody else is no matter.
+    if not trusted and (signers or (missing and not reason)):
         raise UnknownSigner(signers[-1][-1] if signers else missing[0])
     if reason or not trusted or "GOODSIG" not in keywords or (failure and not missing):
         raise IntegrityError(f"gpg: {reason or failure or 'no valid signature'}")

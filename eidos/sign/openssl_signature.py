@@ -93,6 +93,13 @@ def pem_content(data: bytes) -> bytes:
     return content
 
 
+def pem_key_digest(data: bytes) -> str:
+    """The SHA-256 of the SubjectPublicKeyInfo in a PEM file, in hexadecimal. Raises InvalidInput for a key that signs nothing here."""
+    spki = pem_content(data)
+    _algorithm(spki)
+    return hashlib.sha256(spki).hexdigest()
+
+
 def verify_with_openssl(key: bytes, data: bytes, signature: MessageSignature, deadline: float) -> None:
     """Raise IntegrityError unless the key of this PEM file signed ``data``."""
     if signature.message_digest != hashlib.sha256(data).digest():

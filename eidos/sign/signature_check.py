@@ -12,7 +12,7 @@ from eidos.errors import EidosError, IntegrityError, InvalidData, InvalidInput
 from eidos.files import read_named_file
 from eidos.model.bundle import STATEMENT, parse_signature_path
 from eidos.model.record import Record
-from eidos.sign.key_forms import GPG, MAX_KEY_BYTES, OPENSSL, SSH, Key
+from eidos.sign.key_forms import GPG, MAX_KEY_BYTES, OPENSSL, SSH, Key, is_ssh_public
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -49,10 +49,14 @@ class AllowedSigners(Record):
 
 
 def read_allowed_signers(path: str, identities: tuple[str, ...] = ()) -> AllowedSigners:
-    """The file at ``path``. Raises NotFound, Unavailable or InvalidInput."""
-    data = read_named_file(path, MAX_KEY_BYTES, f"--allowed-signers: {path}")
+    """The file at ``path``. Raises NotFound, Unavailable, or InvalidInput for one that names nobody, or is a public key itself."""
+    data = read_named_file(path, MAX_KEY_BYTES, f"--allowed-signers: {path}").removeprefix(b"\xef\xbb\xbf")
     if len(data) > MAX_KEY_BYTES:
         raise InvalidInput(f"--allowed-signers: {path} is larger than {MAX_KEY_BYTES >> 10} KiB")
+    lines = [line for line in data.splitlines() if line.strip() and not line.startswith(b"#")]
+    if not lines or is_ssh_public(lines[0]):
+        fault = "is a public key" if lines else "has no entries"
+        raise InvalidInput(f"--allowed-signers: {path} {fault}", "write lines such as 'alice@example.com ssh-ed25519 AAAA...'")
     return AllowedSigners(path, data, identities)
 
 
@@ -61,7 +65,7 @@ def check_signatures(
 ) -> tuple[SignatureResult, ...]:
     """A result for each signature; ``deadline`` is of ``time.monotonic``.
 
-    A program that is missing makes a signature UNVERIFIED. Raises InvalidInput for a trusted key that cannot be read.
+    A program that is missing makes a signature UNVERIFIED. Raises InvalidInput for a trusted key that is none.
     """
     trusted = [(key, trusted_digest(key)) for key in keys]
     statement = attestations.get(STATEMENT, b"")
@@ -90,6 +94,8 @@ def check_detached(path: str, signature: bytes, data: bytes, key: Key, deadline:
         return _verify(path, key, shown, signature, data, deadline)
     except (ValueError, InvalidData) as fault:
         return SignatureResult(path, INVALID, why=str(fault))
+    except InvalidInput:
+        raise
     except EidosError as fault:
         return SignatureResult(path, UNVERIFIED, why=_reason(fault))
 
@@ -103,9 +109,9 @@ def trusted_digest(key: Key) -> str:
             from eidos.sign.openssh_signature import public_key_digest
 
             return public_key_digest(key.data)
-        from eidos.sign.openssl_signature import pem_content
+        from eidos.sign.openssl_signature import pem_key_digest
 
-        return hashlib.sha256(pem_content(key.data)).hexdigest()
+        return pem_key_digest(key.data)
     except ValueError as fault:
         raise InvalidInput(f"--key: {key.name}: {fault}") from fault
     except InvalidInput as fault:
@@ -132,6 +138,8 @@ def _check_signature(
             return _verify_signers(path, signers, shown, signature, statement, deadline)
     except (ValueError, InvalidData) as fault:
         return SignatureResult(path, INVALID, why=str(fault))
+    except InvalidInput:
+        raise
     except EidosError as fault:
         return SignatureResult(path, UNVERIFIED, why=_reason(fault))
     return result
@@ -169,6 +177,8 @@ def _verify(path: str, key: Key, shown: str, signature: bytes, statement: bytes,
                 shown = verify_with_gpg(statement, signature, deadline, key=key.data, fingerprint="" if key.data else key.name)
             except UnknownSigner as fault:
                 return SignatureResult(path, UNTRUSTED, fault.key)
+            except InvalidInput as fault:
+                raise InvalidInput(f"--key: {key.name}: {fault.message}", fault.hint) from fault
         else:
             from eidos.sign.openssl_signature import parse_sigstore_bundle, verify_with_openssl
 

@@ -47,6 +47,7 @@ from eidos.sign.signature_check import (
     SignatureResult,
     check_signatures,
     read_allowed_signers,
+    trusted_digest,
 )
 from eidos.wording import count_of
 
@@ -127,16 +128,20 @@ def _rule(entry: TreeReader, folder: str) -> SignatureRule:
     names, signers_name, identities = entry.names("keys"), entry.text("allowed-signers"), entry.names("identities")
     if bool(names) == bool(signers_name):
         raise entry.error("expected either keys or allowed-signers")
+    for field, values in (("keys", names), ("identities", identities)):
+        if field in entry and not values:
+            raise entry.error("expected at least one name", name=field)
     if identities and not signers_name:
         raise entry.error("identities need allowed-signers", name="identities")
-    maximum = len(set(names)) or len(set(identities)) or threshold
-    if threshold != int(threshold) or not 1 <= threshold <= maximum:
-        raise entry.error(f"expected a whole number from 1 to {int(maximum)}", name="threshold")
     try:
         keys = tuple(read_public_key(_beside(key, folder)) for key in names)
+        digests = {trusted_digest(key) or key.name for key in keys}  # two files may hold one key
         signers = read_allowed_signers(_beside(signers_name, folder), identities) if signers_name else None
     except EidosError as fault:
         raise InvalidData(f"{entry.document}: {entry.path}: {fault.message}", fault.hint) from fault
+    maximum = len(digests) or len(set(identities)) or threshold
+    if threshold != int(threshold) or not 1 <= threshold <= maximum:
+        raise entry.error(f"expected a whole number from 1 to {int(maximum)}", name="threshold")
     return SignatureRule(int(threshold), keys, signers, entry.path)
 
 
@@ -158,6 +163,11 @@ class PolicyResult(Record):
     is_open: bool = False
     provenance: tuple[str, ...] = ()
     unchecked: tuple[str, ...] = ()
+
+    @property
+    def holds(self) -> bool:
+        """Whether all of it was verified."""
+        return not self.failures and not self.is_open
 
 
 def apply_policy(policy: SignaturePolicy, attestations: Mapping[str, bytes], deadline: float) -> PolicyResult:
@@ -210,18 +220,18 @@ class _Provenance:
         predicate = TreeReader(statement, "statement", text_types=ANY_SCALAR).mapping("predicate")
         definition, builder = predicate.mapping("buildDefinition"), predicate.mapping("runDetails").mapping("builder")
         version = builder.mapping("version")
-        texts = {"program": version.text("eidos"), "commit": version.text("commit")}
-        digests = {entry.text("name"): entry.mapping("digest").text("sha256") for entry in definition.mappings("resolvedDependencies")}
-        texts.update({field: digests.get(name, "") for field, name in _DIGESTS.items()})
-        texts.update({"builder": builder.text("id"), "build-type": definition.text("buildType")})
-        self.fields: dict[str, tuple[str, ...]] = {field: (text,) for field, text in texts.items() if text}
+        # A name that is there twice has two values.
+        inputs = [(entry.text("name"), entry.mapping("digest").text("sha256")) for entry in definition.mappings("resolvedDependencies")]
+        self.fields: dict[str, tuple[str, ...]] = {"program": (version.text("eidos"),), "commit": (version.text("commit"),)}
+        self.fields.update({field: tuple(digest for name, digest in inputs if name == of) for field, of in _DIGESTS.items()})
+        self.fields.update({"builder": (builder.text("id"),), "build-type": (definition.text("buildType"),)})
+        self.fields = {field: values for field, values in self.fields.items() if any(values)}
         for group in _MAPPINGS:
             tree = definition.mapping("externalParameters").mapping(group).tree
             self.fields.update({f"{group}.{name}": tuple(_texts(value)) for name, value in tree.items()})
         start = "plugin/"
-        plugins = (f"{name[len(start) :].partition('@')[0]}@sha256:{digest}" for name, digest in digests.items() if name.startswith(start))
-        self.fields[_PLUGINS] = tuple(plugins)
-        self.fields.pop("options.plugin", None)  # among those
+        plugins = [f"{name[len(start) :].partition('@')[0]}@sha256:{digest}" for name, digest in inputs if name.startswith(start)]
+        self.fields[_PLUGINS] = tuple(dict.fromkeys((*plugins, *self.fields.pop("options.plugin", ()))))
 
     def is_held(self, field: str, policy: SignaturePolicy) -> bool:
         """Whether a policy says something of a field that it has no list for."""

@@ -8,6 +8,7 @@ import functools
 import hashlib
 import json
 import os
+import shutil
 import stat
 import subprocess
 import time
@@ -253,6 +254,21 @@ def test_a_program_that_does_not_look_at_a_signature_says_nothing_about_it(
     assert f"not verified: {program} does not run: {words}; " in done.err
 
 
+def test_a_threshold_that_is_reached_is_not_ok_while_a_signature_is_unverified(
+    archive: Path, keys: Keys, signer: Signer, tmp_path: Path
+) -> None:
+    for name in ("ssh", "gpg"):
+        assert signer.sign(archive, keys[name]).status == 0
+    (tmp_path / "ssh-keygen").symlink_to(shutil.which("ssh-keygen") or "")
+    policy = tmp_path / "policy.yaml"
+    policy.write_text(json.dumps({"kind": "SignaturePolicy", "signatures": [{"keys": [keys["ssh"].public, keys["gpg"].public]}]}))
+    done = signer.eidos("verify", str(archive), "--policy", str(policy), PATH=str(tmp_path))
+    assert done.status == 1 and "not verified: cannot run gpg" in done.err and f"{archive}: OK" not in done.out, done
+    done = signer.eidos("verify", str(archive), "--policy", str(policy), "-t", "json", PATH=str(tmp_path))
+    assert (done.status, json.loads(done.out)["ok"]) == (1, False)
+    assert signer.verify(archive, "--policy", str(policy)).status == 0
+
+
 def test_a_missing_program_excuses_no_missing_signature(archive: Path, keys: Keys, signer: Signer) -> None:
     assert signer.sign(archive, keys["ssh"]).status == 0
     both = ("--key", keys["ssh"].public, "--key", keys["ed25519"].public)
@@ -407,6 +423,12 @@ def test_allowed_signers_say_whose_a_key_is(archive: Path, tmp_path: Path, keys:
     assert signer.verify(archive, *words, "--identity", "alice@example.com,carol@example.com").status == 0
     done = signer.verify(archive, *words, "--identity", "bob@example.com")
     assert done.status == 5 and "not signed by bob@example.com" in done.err and "of the key of alice@example.com" in done.out
+    signers.write_text(f"\ufeffalice@example.com {own}")
+    assert "(alice@example.com)" in signer.verify(archive, *words).out, "as Windows writes it"
+    for content, reason in (("", "has no entries"), (f"\n# alice@example.com {own}", "has no entries"), (own, "is a public key")):
+        signers.write_text(content)
+        done = signer.verify(archive, *words)
+        assert done.status == 2 and done.err.startswith(f"error: --allowed-signers: {signers} {reason}\nhint: write lines such as "), done
     signers.write_text(f"*@example.com,!bob@example.com {own}")
     assert signer.verify(archive, *words, "--identity", "alice@example.com").status == 0, "a pattern"
     assert signer.verify(archive, *words, "--identity", "bob@example.com").status == 5, "which does not mean him"
@@ -426,6 +448,51 @@ def test_a_key_of_gpg_that_is_not_in_the_keyring(archive: Path, keys: Keys, sign
     assert signer.verify(archive, "--key", f"0x{fingerprint.lower()}").status == 0
     assert signer.verify(archive, "--key", keys["gpg"].public).status == 5
     assert signer.verify(archive, "--key", fingerprint, keyring="/nonexistent").status == 5, "another keyring"
+
+
+def test_a_key_that_was_revoked_matters_only_where_it_is_required(archive: Path, keys: Keys, signer: Signer) -> None:
+    """Both are in the user's keyring, which a fingerprint means."""
+    revoked = make_gpg_key(signer.gpg_home, "revoked@example.com")
+    for pair in (KeyPair(revoked, ""), keys["gpg"]):
+        assert signer.sign(archive, pair).status == 0
+    certificate = (signer.gpg_home / "openpgp-revocs.d" / f"{revoked}.rev").read_text().replace(":-----BEGIN", "-----BEGIN")
+    gpg = ("gpg", "--homedir", str(signer.gpg_home), "--batch", "--import")
+    subprocess.run(gpg, input=certificate, text=True, check=True, capture_output=True, timeout=60)
+    done = signer.verify(archive, "--key", revoked)
+    assert done.status == 5 and "gpg: the key was revoked" in done.err
+    done = signer.verify(archive, "--key", keys["gpg"].private)
+    assert done.status == 0 and f"of {revoked}, which is not required" in done.out, done
+
+
+def test_a_file_of_openpgp_has_one_key(archive: Path, keys: Keys, signer: Signer, tmp_path: Path) -> None:
+    assert signer.sign(archive, keys["gpg"]).status == 0
+    own, other = Path(keys["gpg"].public).read_text(), Path(keys["gpg-rsa1024"].public).read_text()
+    path = tmp_path / "key.asc"
+    for content, reason in ((own + other, "2 keys in one file; expected one"), (own[:200], "gpg cannot read this public key")):
+        path.write_text(content)
+        done = signer.verify(archive, "--key", str(path))
+        assert done.status == 2 and done.err.startswith(f"error: --key: {path}: {reason}\nhint: export "), done
+        done = signer.eidos("self-verify", str(archive), "--key", str(path), "--signature", str(path))
+        assert done.status == 2 and reason in done.err, done
+    path.write_text(own + own)
+    assert signer.verify(archive, "--key", str(path)).status == 0, "one key, twice"
+
+
+def test_no_agent_of_gpg_is_left_behind(archive: Path, keys: Keys, signer: Signer, tmp_path: Path) -> None:
+    assert signer.sign(archive, keys["gpg"]).status == 0
+    (tmp_path / "gpg").write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/log\nexec {shutil.which("gpg")} "$@"\n')
+    (tmp_path / "gpg").chmod(0o755)
+    done = signer.eidos("verify", str(archive), "--key", keys["gpg"].public, PATH=f"{tmp_path}:{os.environ['PATH']}")
+    commands = (tmp_path / "log").read_text().splitlines()
+    assert done.status == 0 and len(commands) >= 2 and all(" --no-autostart " in command for command in commands)
+
+
+def test_a_key_that_signs_nothing_is_refused(archive: Path, signer: Signer, tmp_path: Path) -> None:
+    need("openssl")
+    run("openssl", "genpkey", "-algorithm", "x25519", "-out", str(tmp_path / "key.pem"))
+    run("openssl", "pkey", "-in", str(tmp_path / "key.pem"), "-pubout", "-out", str(tmp_path / "key.pub"))
+    done = signer.verify(archive, "--key", str(tmp_path / "key.pub"))
+    assert done.status == 2 and f"--key: {tmp_path}/key.pub: the key is neither EC, RSA nor Ed25519" in done.err
 
 
 @pytest.mark.parametrize("separator", ["\u2028", "\u2029", "\x85"])
