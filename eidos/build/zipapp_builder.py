@@ -241,6 +241,8 @@ def project_files(wheel_paths: Iterable[Path]) -> dict[str, bytes]:
     files = {name: Path(path).read_bytes() for name, path in sources}
     templates, values = parsed_data()
     files[f"eidos/_data/{resources.TEMPLATES_JSON}"] = json.dumps(templates, separators=(",", ":"), allow_nan=False).encode()
+    for name in [name for name, content, _ in templates if name and isinstance(content, str)]:
+        del files[f"eidos/_data/templates/bundles/{name}"]
     files[f"eidos/_data/{resources.VALUES_PARTS}"] = pack_trees(values)
     files[f"eidos/_data/{resources.RECIPES_PARTS}"] = pack_recipes(resources.load_recipes())
     # Parsed, and not imported: whoever runs this with -OO has no docstrings.
@@ -356,8 +358,8 @@ def make_packs(files: Mapping[str, bytes]) -> dict[str, bytes]:
 
 
 def _compress_code(text: bytes) -> bytes:
-    """An xz stream that is read with 4 MiB of memory; the default would take 64."""
-    filters = [{"id": lzma.FILTER_LZMA2, "preset": 9 | lzma.PRESET_EXTREME, "dict_size": 4 << 20}]
+    """An xz stream that is read with 4 MiB of memory; the default would take 64. Text has no alignment: ``pb``."""
+    filters = [{"id": lzma.FILTER_LZMA2, "preset": 9 | lzma.PRESET_EXTREME, "dict_size": 4 << 20, "pb": 0}]
     return lzma.compress(text, lzma.FORMAT_XZ, filters=filters)
 
 

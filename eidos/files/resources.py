@@ -35,7 +35,7 @@ VALUES_PARTS = "values.parts"
 CHUNK_BYTES = 1 << 15
 
 #: The bundle templates in the archive: lists of path, content and how it is split, side by side because they compress each other; without
-#: a path, a text that is in no file.
+#: a path, a text that is in no file. Templates that are text lie only here; of data, the packs have the text, for the lines in messages.
 TEMPLATES_JSON = "templates.json"
 
 #: Format → the software bill of materials in the archive.

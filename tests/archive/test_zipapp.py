@@ -238,7 +238,10 @@ def test_source_data_and_licenses_are_inside(pyz: Path) -> None:
     sources = [path for path in (ROOT / "eidos").rglob("*") if path.suffix in (".py", ".typed") and "build" not in path.parts]
     own = {str(path.relative_to(ROOT)): path.read_bytes() for path in sources}
     data = [path for path in (ROOT / "templates").rglob("*") if path.is_file() and not path.name.startswith(".")]
-    own.update({f"eidos/_data/{path.relative_to(ROOT)}": path.read_bytes() for path in data})
+    texts = {name: content for name, content, _ in json.loads(files["eidos/_data/templates.json"]) if name and isinstance(content, str)}
+    assert texts == {name: (ROOT / "templates" / "bundles" / name).read_text() for name in texts} != {}
+    once = [path for path in data if path.relative_to(ROOT / "templates").as_posix() not in {f"bundles/{name}" for name in texts}]
+    own.update({f"eidos/_data/{path.relative_to(ROOT)}": path.read_bytes() for path in once})
     made = {"eidos/_build.py", *(f"eidos/_data/{name}" for name in ("recipes.parts", "templates.json", "values.parts"))}
     assert {name: data for name, data in files.items() if name.startswith("eidos/") and name not in made} == own
     for wheel in zipapp_builder.WHEELS:
