@@ -18,6 +18,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from eidos.errors import EidosError
     from eidos.http_wire.connection_pool import StreamedResponse
     from eidos.http_wire.url import Url
     from eidos.oci.blob import Blob
@@ -34,7 +35,11 @@ _CONTENT = "application/octet-stream"
 
 
 class _UploadLost(Exception):
-    """The registry no longer has the upload."""
+    """The registry no longer has the upload, or refuses to go on with it: ``fault`` is what it answered."""
+
+    def __init__(self, fault: EidosError | None = None) -> None:
+        super().__init__()
+        self.fault = fault
 
 
 def has_blob(client: RegistryClient, digest: str) -> bool:
@@ -49,29 +54,32 @@ def has_blob(client: RegistryClient, digest: str) -> bool:
 def upload_blob(client: RegistryClient, blob: Blob, mount_from: str = "") -> int:
     """Store a blob that the repository lacks; how many bytes were sent: 0 when the registry took it from repository ``mount_from``.
 
-    A blob of one chunk is sent in one request. After a cut it goes on where the registry says that it stopped; when the registry has lost
-    the upload, it starts anew. Raises what :meth:`RegistryClient.send` raises.
+    It is sent in one request, which every registry accepts, but perhaps not the proxy before it. After a cut it goes on where the registry
+    says that it stopped, in chunks; when the registry has lost the upload, it starts anew, by turns in chunks, which some registries refuse
+    or limit to another size, and in one request. Raises what :meth:`RegistryClient.send` raises.
     """
-    for _ in range(RESTARTS_LIMIT):
-        upload = _Upload(client, blob, mount_from)
+    message = f"{client.reference.name}: the registry lost the upload of {blob.digest}"
+    for number in range(RESTARTS_LIMIT):
+        upload = _Upload(client, blob, mount_from, number)
         if upload.location is None:
             return 0
         try:
             upload.finish()
-        except _UploadLost:
-            client.report(f"{client.reference.name}: the registry lost the upload of {blob.digest}; starting again")
+        except _UploadLost as lost:
+            client.report(f"{lost.fault.message if lost.fault else message}; starting again")
             continue
         return blob.size
-    raise RegistryError(f"{client.reference.name}: the registry lost the upload of {blob.digest} {RESTARTS_LIMIT} times")
+    raise RegistryError(f"{message} {RESTARTS_LIMIT} times")
 
 
 class _Upload:
     """One upload: where it is, and how many bytes the registry has."""
 
-    def __init__(self, client: RegistryClient, blob: Blob, mount_from: str) -> None:
+    def __init__(self, client: RegistryClient, blob: Blob, mount_from: str, number: int) -> None:
         from urllib.parse import quote
 
-        self._client, self._blob, self._offset, self._is_resumed = client, blob, 0, False
+        self._client, self._blob, self._offset = client, blob, 0
+        self._is_first, self._is_chunked = not number, bool(number % 2)
         self._what = f"upload of blob {blob.digest}"
         mount = f"?mount={quote(blob.digest)}&from={quote(mount_from, safe='')}" if is_repository(mount_from) else ""
         response = client.send("POST", client.url(f"blobs/uploads/{mount}"), (201, 202), headers={"Content-Length": "0"}, what=self._what)
@@ -104,10 +112,11 @@ class _Upload:
 
     def _send_rest(self) -> None:
         size = self._blob.size
-        if self._offset or size > self._chunk:
+        if self._offset or (self._is_chunked and size > self._chunk):
             while self._offset < size:
                 end = min(size, self._offset + self._chunk)
-                response = self._request("PATCH", self._url(), (202, 416), self._offset, end)
+                # The specification has 202; ECR was seen to answer 201, and the first versions of the protocol had 204.
+                response = self._request("PATCH", self._url(), (201, 202, 204, 416), self._offset, end)
                 if response.status == 416:
                     self._find_offset(self._offset)
                     continue
@@ -133,14 +142,17 @@ class _Upload:
         except RegistryNotFound as fault:
             raise _UploadLost from fault
         except RegistryError as fault:
-            # What was stored before a cut is not what the registry counted.
-            if fault.status == 400 and self._is_resumed:
-                raise _UploadLost from fault
+            is_too_large = fault.status == 413
+            # Of chunks, one is refused, or what was stored before a cut is not what the registry counted.
+            if is_too_large and self._is_first and not self._is_chunked and self._blob.size > self._chunk:
+                raise _UploadLost(fault) from fault
+            if self._is_chunked and not is_too_large and fault.status not in (0, 401, 403):
+                raise _UploadLost(fault) from fault
             raise
 
     def _find_offset(self, rejected: int = -1) -> None:
         """Ask the registry how much it has. Raises _UploadLost when it does not say, or says what it ``rejected``."""
-        self._is_resumed = True
+        self._is_chunked = True
         try:
             response = self._client.send("GET", self._url(), (204,), what=self._what)
         except (RegistryNotFound, RegistryError) as fault:

@@ -53,7 +53,7 @@ _API_HOSTS = {"docker.io": "registry-1.docker.io"}
 class RegistrySettings(Record):
     """How registries are reached: ``ca`` are certificates in PEM; ``certificate`` are the paths of the client's and of its key.
 
-    ``chunk_bytes`` is how much of a blob one request carries; ``environ`` has proxies and where logins are.
+    ``chunk_bytes`` is how large a chunk is where a blob is not sent in one request; ``environ`` has proxies and where logins are.
     """
 
     plain_http: bool = False

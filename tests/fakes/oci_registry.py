@@ -59,6 +59,7 @@ class OciRegistry:
         self.requests: list[ReceivedRequest] = []
         self.redirect = ""
         self.minimum_chunk = self.stored_chunk = 0  # what a chunk must have, and what of one is stored
+        self.chunk_status = 202
         self.ranges = "{first}-{last}"  # of a download, as a registry understands them; "" where it refuses them
         self.next_page = ""  # the reference in the header Link of a page of referrers, which has one of them
         self.before: Callable[[ReceivedRequest], Reply | int | None] = lambda received: None  # what to answer at once, or None
@@ -188,7 +189,7 @@ class _Handler(BaseHTTPRequestHandler):
             left -= len(piece)
         if self.command == "PATCH":
             del content[int(start) + (self.registry.stored_chunk or len(content)) :]
-            self._answer(202, Range=f"0-{max(0, len(content) - 1)}", **location)
+            self._answer(self.registry.chunk_status, Range=f"0-{max(0, len(content) - 1)}", **location)
             return
         if f"sha256:{hashlib.sha256(content).hexdigest()}" != query.get("digest"):
             self._error(400, "DIGEST_INVALID")

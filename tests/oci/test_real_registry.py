@@ -234,7 +234,7 @@ def test_an_upload_that_is_cut_goes_through(plain: Registry, part: int) -> None:
     assert result.digest == artifact.digest
 
 
-def test_a_large_file_is_sent_in_chunks_and_little_memory(plain: Registry, tmp_path: Path) -> None:
+def test_a_large_file_takes_little_memory(plain: Registry, tmp_path: Path) -> None:
     """200 MB, of which a process holds less than 40 MiB."""
     file = tmp_path / "large.bin"
     with file.open("wb") as output:
