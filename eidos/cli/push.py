@@ -84,8 +84,8 @@ VERB = Verb(
     ),
     notes=(
         (
-            "Logins are those of podman and docker: REGISTRY_AUTH_FILE, else $XDG_RUNTIME_DIR/containers/auth.json, else "
-            "~/.docker/config.json, with credential helpers. HTTPS_PROXY, HTTP_PROXY and NO_PROXY are honoured."
+            "Logins are those of podman and docker, with credential helpers, or of the file that REGISTRY_AUTH_FILE names ('eidos help "
+            "registries'). HTTPS_PROXY, HTTP_PROXY and NO_PROXY are honoured."
         ),
         "Exit status: 0 pushed; 1 failed; 2 wrong usage or not found; 5 the bundle was modified; 124 timed out.",
     ),

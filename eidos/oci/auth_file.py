@@ -57,16 +57,20 @@ def find_credential(host: str, repository: str, environ: Mapping[str, str], dead
 
 
 def auth_files(environ: Mapping[str, str]) -> tuple[str, ...]:
-    """Where logins may be, in order: ``REGISTRY_AUTH_FILE`` alone when it is set, else podman's file and docker's.
+    """Where logins may be, in order: ``REGISTRY_AUTH_FILE`` alone when it is set, else podman's two files and docker's.
 
     >>> auth_files({"XDG_RUNTIME_DIR": "/run/user/7", "HOME": "/home/a"})
-    ('/run/user/7/containers/auth.json', '/home/a/.docker/config.json')
+    ('/run/user/7/containers/auth.json', '/home/a/.config/containers/auth.json', '/home/a/.docker/config.json')
     """
     if environ.get("REGISTRY_AUTH_FILE"):
         return (environ["REGISTRY_AUTH_FILE"],)
-    runtime, docker, home = (environ.get(name, "") for name in ("XDG_RUNTIME_DIR", "DOCKER_CONFIG", "HOME"))
-    docker = docker or (f"{home}/.docker" if home else "")
-    return tuple(path for path in (f"{runtime}/containers/auth.json" if runtime else "", f"{docker}/config.json" if docker else "") if path)
+    home = environ.get("HOME")
+    # Without a session, as with sudo, the tools of podman write the second one.
+    runtime = f"{environ['XDG_RUNTIME_DIR']}/containers" if environ.get("XDG_RUNTIME_DIR") else f"/run/containers/{os.getuid()}"
+    config = environ.get("XDG_CONFIG_HOME") or (home and f"{home}/.config")
+    docker = environ.get("DOCKER_CONFIG") or (home and f"{home}/.docker")
+    others = (config and f"{config}/containers/auth.json", docker and f"{docker}/config.json")
+    return (f"{runtime}/auth.json", *filter(None, others))
 
 
 def _read_auth_file(path: str, *, is_required: bool) -> dict[str, Any]:

@@ -100,17 +100,18 @@ class RegistryAuth:
         if url.scheme == "http" and not self._allows_http:
             hint = "use --plain-http, or set EIDOS_PLAIN_HTTP=true"
             raise AuthError(f"{host}: its token server {url.origin} is not encrypted", hint)
-        # Scopes are separated by spaces, and sent one by one, as docker does.
         fields = [(name, challenge.parameters[name]) for name in ("service",) if name in challenge.parameters]
-        fields += [("scope", scope) for scope in challenge.parameters.get("scope", "").split()]
+        scopes = challenge.parameters.get("scope", "").split()
         credential, headers, body, method, target = self.credential, {"Accept": "application/json"}, None, "GET", url.origin + url.target
         if credential is not None and credential.identity_token:
             joined = [("grant_type", "refresh_token"), ("refresh_token", credential.identity_token), ("client_id", CLIENT_ID)]
-            body = urlencode([*joined, *fields]).encode()
+            # This form has one scope, which is a list; that of GET has one for each, as docker sends them.
+            body = urlencode([*joined, *fields, *([("scope", " ".join(scopes))] if scopes else [])]).encode()
             headers["Content-Type"], method = "application/x-www-form-urlencoded", "POST"
         else:
             if credential is not None and credential.username:
                 headers["Authorization"] = basic_header(credential)
+            fields += [("scope", scope) for scope in scopes]
             target += ("&" if "?" in target else "?") + urlencode(fields) if fields else ""
         status, data = self._send(method, target, headers, body)
         if status in (400, 401, 403):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from base64 import b64encode
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 
 from eidos.errors import EidosError, InvalidData, Timeout, Unavailable
 from eidos.oci.artifact import Artifact, ArtifactLayer, open_artifact, push_artifact, read_layer
-from eidos.oci.auth_file import Credential, find_credential
+from eidos.oci.auth_file import Credential, auth_files, find_credential
 from eidos.oci.blob import blob_of_bytes
 from eidos.oci.reference import Reference
 from eidos.oci.registry_client import RegistryClient, RegistryError, RegistrySettings
@@ -60,6 +61,17 @@ def test_an_identity_token_is_sent_as_one(tmp_path: Path) -> None:
     with OciRegistry(users={USER: PASSWORD}, tokens=True) as registry:
         push_artifact(store(registry, auth_file(tmp_path, {"auths": {registry.host: {"identitytoken": "identity"}}})), ARTIFACT, "v1")
         assert {received.method for received in registry.requests if received.path == "/token"} == {"POST"}
+
+
+@pytest.mark.parametrize(("login", "sent"), [({"identitytoken": "identity"}, ["a b"]), ({"auth": encoded()}, ["a", "b"])])
+def test_several_scopes_are_a_list_for_an_identity_token(tmp_path: Path, login: dict[str, str], sent: list[str]) -> None:
+    """As a registry asks for that mounts blobs of another repository."""
+    with OciRegistry(users={USER: PASSWORD}, tokens=True) as registry:
+        challenge = {"WWW-Authenticate": f'Bearer realm="http://{registry.host}/token",scope="a b"'}
+        registry.before = lambda received: None if received.path.startswith("/token") else Reply(401, headers=challenge)
+        with pytest.raises(EidosError):
+            open_artifact(store(registry, auth_file(tmp_path, {"auths": {registry.host: login}})), "v1")
+        assert {*sent} in registry.issued.values()
 
 
 def test_a_token_that_expires_is_renewed(tmp_path: Path) -> None:
@@ -210,20 +222,29 @@ def test_docker_hub_has_many_names(tmp_path: Path) -> None:
 
 
 def test_files_are_read_in_order(tmp_path: Path) -> None:
-    environ = {"XDG_RUNTIME_DIR": str(tmp_path / "run"), "DOCKER_CONFIG": str(tmp_path / "docker"), "HOME": str(tmp_path)}
+    environ = {
+        "XDG_RUNTIME_DIR": str(tmp_path / "run"),
+        "XDG_CONFIG_HOME": str(tmp_path / "config"),
+        "DOCKER_CONFIG": str(tmp_path / "docker"),
+        "HOME": str(tmp_path),
+    }
     assert find(environ) is None
     for folder, name, user in (
-        (".docker", "config.json", "home"),
+        (".docker", "config.json", "docker at home"),
+        (".config/containers", "auth.json", "podman at home"),
         ("docker", "config.json", "docker"),
+        ("config/containers", "auth.json", "podman"),
         ("run/containers", "auth.json", "run"),
     ):
         (tmp_path / folder).mkdir(parents=True)
         (tmp_path / folder / name).write_text(json.dumps({"auths": {"registry.example.com": {"auth": encoded(user)}}}))
-        if user != "home":
+        if "home" not in user:
             assert getattr(find(environ), "username", None) == user
-    environ.pop("DOCKER_CONFIG")
-    environ.pop("XDG_RUNTIME_DIR")
-    assert getattr(find(environ), "username", None) == "home"
+    environ = {"XDG_RUNTIME_DIR": str(tmp_path), "HOME": str(tmp_path)}
+    assert getattr(find(environ), "username", None) == "podman at home"
+    (tmp_path / ".config/containers/auth.json").unlink()
+    assert getattr(find(environ), "username", None) == "docker at home"
+    assert auth_files({})[0] == f"/run/containers/{os.getuid()}/auth.json"
     missing = str(tmp_path / "missing.json")
     with pytest.raises(Unavailable, match=f"REGISTRY_AUTH_FILE: {missing}: no such file"):
         find({**environ, "REGISTRY_AUTH_FILE": missing})
