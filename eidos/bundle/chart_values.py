@@ -161,6 +161,17 @@ def apply_implications(
             yield f"{id}: {implication.path} is set to {_text(implication.to)}, because {reason}: {implication.why}"
 
 
+def without_nulls(tree: Any) -> Any:
+    """The tree without what is null, at any depth: helm leaves out the chart's own value for it, and the API server refuses or drops it.
+
+    >>> without_nulls({"a": None, "b": [{"c": None}, None]})
+    {'b': [{}]}
+    """
+    if isinstance(tree, dict):
+        return {key: without_nulls(value) for key, value in tree.items() if value is not None}
+    return [without_nulls(value) for value in tree if value is not None] if isinstance(tree, list) else tree
+
+
 def _holds(trees: Mapping[str, Mapping[str, Any]], where: str, texts: tuple[str, ...]) -> bool:
     return where.partition(".")[0] in trees and _value_at(trees, where) in texts
 

@@ -94,7 +94,7 @@ def make_component(component: Component, context: BundleContext) -> ComponentFil
         _refuse_values(component, context.options)
     listed_variables = template_variables.add_values(variables, values)
     # A null is for helm alone, which then leaves out the chart's own value: other files have no such field.
-    variables = _without_nulls({**own, **template_variables.add_values(variables, mirrored)})
+    variables = chart_values.without_nulls({**own, **template_variables.add_values(variables, mirrored)})
     images: list[str] = []
     for file in templates.values():
         if file.kind == template_sets.DATA and is_required(file, variables):
@@ -223,13 +223,6 @@ def _drop_operands(
             f"{component.id}: the images that belong to chart {chart.version} are not set for {component.version}, which has its own: "
             f"{', '.join(left_out)}"
         )
-
-
-def _without_nulls(tree: Any) -> Any:
-    """The tree without what is null, at any depth: the API server takes a null in few fields."""
-    if isinstance(tree, dict):
-        return {key: _without_nulls(value) for key, value in tree.items() if value is not None}
-    return [_without_nulls(value) for value in tree if value is not None] if isinstance(tree, list) else tree
 
 
 def _remove_value(tree: dict[str, Any], path: values_schema.Path) -> None:

@@ -3,14 +3,16 @@
 Knows how a folder of ``templates/deployers/`` is read and which variables its templates have; must not know any deployer: what is special
 to one is in its folder. Its index, ``deployer.yaml``:
 
-``title``    for the help · ``needs``: ``[repo]`` where files lie in a git repository · ``renders``: a folder for what helm renders, or none
+``title``    for the help · ``renders``: a folder for what helm renders, or none
+``needs``    ``repo`` where files lie in a git repository, ``revision`` where that has no default
 ``wraps``    a folder for the packed chart of a component, in a chart around it: for deployers that read no packed chart
 ``each``     a template and its target for each component, ``when`` a variable is there; with ``collect`` its documents are items of a list
 ``all``      files of the bundle
 
 =============================  ====================================================================================
 ``component.X``                as for other templates, and: ``oci`` (the registry, without scheme), ``source`` (that or the repository)
-``component.folder``           its folder in the repository; ``values``; ``has-manifests``, ``default-namespace`` (not where they name it)
+``component.folder``           its folder in the repository; ``has-manifests``, ``default-namespace`` (not where they name it)
+``component.values``           without what is null; if that changes them ``null-values``, the text with it, and ``values-from``
 ``component.wave``             its place in the order, with room for its manifests: ``next-wave``
 ``component.archive``          the packed chart that the bundle carries, by its path in the repository, without the above source
 ``component.archived``         the name of that chart; ``wrapper``: the folder of one around it, and ``wrapped-values``, below that name
@@ -26,6 +28,7 @@ from __future__ import annotations
 
 from eidos import formats
 from eidos.bundle import chart_archives, template_variables
+from eidos.bundle.chart_values import without_nulls
 from eidos.bundle.checksums import format_checksums
 from eidos.bundle.template_sets import VALUES, read_template_set, split_documents
 from eidos.errors import InvalidInput, Unavailable
@@ -64,7 +67,7 @@ _KUSTOMIZE = {"apiVersion": "kustomize.config.k8s.io/v1beta1", "kind": "Kustomiz
 _HELM_TIME_S, _RENDERED_BYTES = 120, 64 << 20
 
 #: Characters of a revision and of a path in a repository.
-_PLAIN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-/")
+_PLAIN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-+/")
 
 
 def list_deployers() -> dict[str, str]:
@@ -74,21 +77,27 @@ def list_deployers() -> dict[str, str]:
 
 def check_deployer(options: BundleOptions) -> None:
     """Raise InvalidInput for a deployer without what it needs, or for a place in a repository that cannot be."""
-    if options.deployer == HELM:
-        if options.repo:
-            raise InvalidInput("--repo is for deployers that read a git repository", "add --deployer argocd or --deployer flux")
+    needs = () if options.deployer == HELM else _index(options.deployer).texts("needs")
+    if "repo" not in needs:
+        for name in ("repo", "path", "revision"):
+            if getattr(options, name):
+                raise InvalidInput(f"--{name} is for deployers that read a git repository", "add --deployer argocd or --deployer flux")
         return
-    index = _index(options.deployer)
-    if "repo" in index.texts("needs") and not options.repo:
+    if not options.repo:
         hint = "add --repo https://git.example.com/team/clusters.git --path gpu --revision main"
         raise InvalidInput(f"--deployer {options.deployer} needs the git repository in which the bundle will be", hint)
-    scheme = options.repo.partition("://")[0] if "://" in options.repo else "ssh" if "@" in options.repo else ""
-    if options.repo and (scheme not in ("https", "http", "ssh") or not options.repo.isprintable() or " " in options.repo):
+    scheme, separator, rest = options.repo.partition("://")
+    if not separator:  # git@host:path
+        scheme, rest = "ssh" if "@" in options.repo else "", options.repo.replace(":", "/", 1)
+    host, _, path = rest.partition("/")
+    if scheme not in ("https", "http", "ssh") or not host or not path or not options.repo.isprintable() or " " in options.repo:
         raise InvalidInput(f"invalid repository {redact_url(options.repo)[0]!r}", "write https://HOST/PATH.git or git@HOST:PATH.git")
-    if scheme != "ssh" and "@" in options.repo.partition("://")[2].partition("/")[0]:
+    if scheme != "ssh" and "@" in host:
         raise InvalidInput(
             "--repo: the address has a user or a credential in it", "give the deployer its credential in a Secret of its own"
         )
+    if "revision" in needs and options.revision in ("", "HEAD"):
+        raise InvalidInput(f"--deployer {options.deployer} needs a branch, tag or commit of the repository", "add --revision main")
     for name, text in (("path", options.path), ("revision", options.revision)):
         if not set(text) <= _PLAIN or text.startswith(("-", "/")) or ".." in text.split("/"):
             raise InvalidInput(f"invalid {name} {text!r}", "write it relative to the repository" if name == "path" else None)
@@ -171,7 +180,7 @@ def _fill(deployer: str, template: str, variables: Mapping[str, Any]) -> list[An
 
 
 def _deployer_variables(options: BundleOptions) -> Variables:
-    path = options.path.strip("/")
+    path = _repository_path(options)
     revision = options.revision or "HEAD"
     url = options.repo
     if url and "://" not in url:  # git@host:path, which only git itself takes
@@ -182,12 +191,17 @@ def _deployer_variables(options: BundleOptions) -> Variables:
         "deployer.git-url": url,
         "deployer.path": path or ".",
         "deployer.revision": revision,
-        "deployer.argocd-path": f"{path}/argocd" if path else "argocd",
+        "deployer.argocd-path": _repository_path(options, "argocd"),
     }
     is_commit = len(revision) == 40 and not revision.strip("0123456789abcdef")
     kind = "commit" if is_commit else "ref" if revision.startswith("refs/") or revision == "HEAD" else "branch"
     variables[f"deployer.{kind}"] = revision
     return variables
+
+
+def _repository_path(options: BundleOptions, *below: str) -> str:
+    """The folder of the bundle in the repository, or a path below it."""
+    return "/".join([part for part in options.path.split("/") if part not in ("", ".")] + [*below])
 
 
 def _component_variables(
@@ -201,39 +215,41 @@ def _component_variables(
     id, options = component.id, context.options
     chart = context.charts[id]
     variables = template_variables.component_variables(shared, component, chart.title or id, {}, options)
-    values = formats.from_text(files[f"{id}/{VALUES}"], f"{id}/{VALUES}") if f"{id}/{VALUES}" in files else None
-    for path in _credentials(values or {}):
+    text = files.get(f"{id}/{VALUES}", b"").decode()
+    values = formats.from_text(text, f"{id}/{VALUES}") if text else {}
+    for path in _credentials(values):
         message = f"{id}: the value {path} holds a credential, and a bundle for {options.deployer} is meant for a git repository"
         raise InvalidInput(message, f"name a Secret of the cluster instead, or build the bundle with --deployer {HELM}")
-    manifests = [path[len(id) + 1 :] for path in files if path.startswith(f"{id}/manifests/") and "/examples/" not in path]
-    for path in manifests:
-        for document in split_documents(files[f"{id}/{path}"].decode(), f"{id}/{path}"):
-            for name in _credentials(document):
-                raise InvalidInput(f"{id}: {path} holds a credential at {name}", f"build the bundle with --deployer {HELM}")
+    template_set = read_template_set(context.templates, id, component.version, shared.get("query.service", ""))
+    manifests = [file.target for file in template_set.files if file.is_applied and f"{id}/{file.target}" in files]
+    for path, content in files.items():
+        if path.startswith(f"{id}/manifests/") and "/examples/" not in path:
+            for document in split_documents(content.decode(), path):
+                for name in _credentials(document):
+                    raise InvalidInput(f"{path} holds a credential at {name}", f"build the bundle with --deployer {HELM}")
     urls = [manifest.url for manifest in chart.manifests]
     if urls:
         warnings.append(f"{id}: kustomize fetches {len(urls)} manifests from their project, and compares no digest: {', '.join(urls)}")
-    settings = read_template_set(context.templates, id, component.version, shared.get("query.service", "")).settings
-    if settings.get("default-class"):
-        mark = f"kubectl annotate storageclass {settings['default-class']} storageclass.kubernetes.io/is-default-class=true"
+    if template_set.settings.get("default-class"):
+        mark = f"kubectl annotate storageclass {template_set.settings['default-class']} storageclass.kubernetes.io/is-default-class=true"
         warnings.append(f"{id}: {options.deployer} makes no storage class the default one; if the cluster has none, run '{mark}'")
     order = [other.id for other, _ in made]
     needed = [other for other, _ in made if other.id in (*component.depends, *chart.after) and other.chart]
     source = variables["component.chart-ref"].rpartition("/")[0].partition("://")[2] if not variables["component.repository"] else ""
     wave = 2 * order.index(id)
     if id in context.archives:
-        folder = f"./{options.path.strip('/')}/{chart_archives.FOLDER}".replace("//", "/")
-        variables.update({"component.archive": f"{folder}/{context.archives[id].name}", "component.repository": ""})
-        variables["component.wrapper"] = f"{folder[2:]}/{id}"
+        folder = _repository_path(options, chart_archives.FOLDER)
+        variables.update({"component.archive": f"./{folder}/{context.archives[id].name}", "component.repository": ""})
+        variables["component.wrapper"] = f"{folder}/{id}"
         variables["component.archived"] = component.chart.rpartition("/")[2]
-        variables["component.wrapped-values"] = {variables["component.archived"]: values or {}}
+        variables["component.wrapped-values"] = {variables["component.archived"]: values}
         source = ""
     variables.update(
         {
             "component.oci": source if component.chart else "",
             "component.source": variables["component.repository"] or source,
-            "component.folder": f"{options.path.strip('/')}/{id}" if options.path.strip("/") else id,
-            "component.values": values or ABSENT,
+            "component.folder": _repository_path(options, id),
+            "component.values": without_nulls(values) or ABSENT,
             "component.has-manifests": bool(manifests or urls),
             "component.resources": [*manifests, *urls],
             "component.default-namespace": ABSENT if urls else component.namespace,
@@ -244,6 +260,9 @@ def _component_variables(
             "component.manifests-need": [f"{component.namespace}/{id}"] if component.chart else ABSENT,
         }
     )
+    if without_nulls(values) != values:
+        variables["component.null-values"] = text
+        variables["component.values-from"] = [{"kind": "ConfigMap", "name": f"{id}-values"}]
     return {name: value for name, value in variables.items() if value is not ABSENT}
 
 

@@ -241,7 +241,7 @@ def test_without_a_snapshot_nothing_is_compared() -> None:
 
 @pytest.mark.parametrize("deployer", ["argocd", "flux", "helmfile"])
 def test_every_deployer_says_what_was_decided(deployer: str) -> None:
-    repo = {} if deployer == "helmfile" else {"repo": "https://git.example.com/a.git"}
+    repo = {} if deployer == "helmfile" else {"repo": "https://git.example.com/a.git", "revision": "main"}
     bundle = made(snapshot({"cert-manager-controller": "v1.17.2"}), deployer=deployer, **repo)
     assert "| cert-manager | v1.17.2 | leave-out |" in bundle.files["README.md"].decode()
     others = {path: text for path, text in bundle.files.items() if path.endswith(".yaml") and path != "recipe.yaml"}

@@ -141,7 +141,9 @@ def test_bundles_that_need_no_images_are_as_they_were(folder: Path) -> None:
     assert set(bundle.files) - set(without.files) == added
     assert {path for path in without.files if bundle.files[path] != without.files[path]} == changed
     for deployer in ("argocd", "flux", "helmfile"):
-        other = carried(folder, deployer=deployer, **({} if deployer == "helmfile" else {"repo": "https://git.example.com/a.git"}))
+        other = carried(
+            folder, deployer=deployer, **({} if deployer == "helmfile" else {"repo": "https://git.example.com/a.git", "revision": "main"})
+        )
         assert added <= set(other.files) and "4 images" in other.files["README.md"].decode()
 
 
