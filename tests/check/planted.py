@@ -94,6 +94,11 @@ def xid(code: int, bucket: str) -> Changes:
     return {"OS.kmsg": {f"xid.0000:13:00.0.{code}": "x", f"xid.0000:13:00.0.{code}.bucket": bucket}}
 
 
+def driver_container() -> Changes:
+    """The operator's driver, in place of the host's."""
+    return {"K8s.policy": {"driver.enabled": "true"}, "OS.packages": {"nvidia-driver-580-server-open": None}}
+
+
 def log(key: str) -> Changes:
     """An event in the kernel's log."""
     return {"OS.kmsg": {key: True}}
@@ -539,6 +544,12 @@ FAULTS = (
         {"K8s.policy": {"driver.enabled": "true"}},
         "gke",
         source="NVIDIA/gpu-operator#1623",
+    ),
+    Fault(
+        "operator-driver-unsupported",
+        "the operator's driver on Debian",
+        both(driver_container(), {"OS.release": {"ID": "debian", "VERSION_ID": "12"}, "K8s.policy": {"driver.repository": "nvcr.io/nvidia"}}),
+        source="NVIDIA/gpu-driver-container, image matrix",
     ),
     Fault(
         "operator-rdma-without-adapter",

@@ -514,6 +514,28 @@ RIGHT: dict[str, tuple[Readings, tuple[str, ...]]] = {
         ),
         ("gpu", "os.rdma", "os.net", "os.modules"),
     ),
+    "Talos Linux without GPUs, in a cluster of nodes with them": (
+        update(
+            {**_CPU_ONLY, **cluster(0, "")},
+            OS_release={"ID": "talos", "VERSION_ID": "1.13.0"},
+            OS_kmod={"nvidia": None, "nvidia_uvm": None, "nvidia_peermem": None},
+            OS_pci={"0000:01:00.0.kind": "nvme"},
+            K8s_node={**{key: None for key in cluster(0, "")["K8s.node"] if "nvidia.com" in key}, "runtime-handlers": "(default)"},
+            K8s_policy={"driver.enabled": "true", "driver.version": DRIVER, "driver.rdma.enabled": "true"},
+            OS_runtime={"cdi.nvidia.yaml.library-version": None, "cdi.nvidia.yaml.host-paths-missing": None},
+            OS_packages=None,
+        ),
+        ("gpu", "os.rdma", "os.net", "os.modules", "os.packages", "os.boot"),
+    ),
+    "Debian, a driver container of one's own": (
+        update(
+            HGX,
+            OS_release={"ID": "debian", "VERSION_ID": "12"},
+            OS_packages={"nvidia-driver-580-server-open": None},
+            K8s_policy={"driver.enabled": "true", "driver.repository": "registry.example.com/nvidia", "driver.version": DRIVER},
+        ),
+        (),
+    ),
     "HGX H100 without Kubernetes": (
         {name: values for name, values in HGX.items() if not name.startswith("K8s.")},
         ("k8s.node", "k8s.image", "k8s.policy", "k8s.server"),
