@@ -120,6 +120,10 @@ FAULTS = (
         both(driver("535.309.01", "12.2")),
         source="NVIDIA/cloud-native-docs, 26.7 lists 535.309.01",
     ),
+    Fault("driver-end-of-life", "a driver of branch 550", driver("550.90.07", "12.4"), source="NVIDIA, supported drivers, 2025-08"),
+    Fault("driver-end-of-life", "a driver of branch 590", driver("590.48.01", "13.1"), source="NVIDIA/gpu-driver-container#735"),
+    Fault("driver-vulnerable", "driver 580 without the fixes of September 2026", driver("580.173.02", "13.0"), source="CVE-2026-47601"),
+    Fault("driver-vulnerable", "driver 595 without the fixes of September 2026", driver("595.71.05", "13.2"), source="CVE-2026-47601"),
     Fault("nouveau-loaded", "nouveau was not blacklisted", {"OS.kmod": {"nouveau": True}}, source="Oneflow-Inc/oneflow#3106"),
     Fault(
         "driver-library-mismatch",
@@ -429,12 +433,13 @@ FAULTS = (
         {"OS.runtime": {"containerd.version": "2.0.3"}, "K8s.node": {"container-runtime-version": "2.0.3"}},
     ),
     Fault("toolkit-vulnerable", "toolkit 1.17.5", {"OS.runtime": {"nvidia.version": "1.17.5"}}, source="CVE-2025-23266"),
+    Fault("toolkit-vulnerable", "toolkit 1.19.0", {"OS.runtime": {"nvidia.version": "1.19.0"}}, source="CVE-2026-24260"),
     Fault(
         "operator-toolkit-vulnerable",
-        "the operator's toolkit 1.17.5",
-        {"K8s.image": {"container-toolkit": "v1.17.5-ubuntu20.04"}},
+        "the operator's toolkit 1.19.0",
+        {"K8s.image": {"container-toolkit": "v1.19.0-ubuntu20.04"}},
         "eks",
-        "CVE-2025-23266",
+        "CVE-2026-24260",
     ),
     Fault(
         "cgroup-driver-containerd",
@@ -571,6 +576,11 @@ FAULTS = (
         "kubernetes-end-of-life",
         "Kubernetes 1.33",
         {"K8s.server": {"version": "v1.33.5"}, "K8s.node": {"kubelet-version": "v1.33.5"}, "OS.kubelet": {"version": "v1.33.5"}},
+    ),
+    Fault(
+        "kubernetes-end-of-life",
+        "Kubernetes 1.32",
+        {"K8s.server": {"version": "v1.32.13"}, "K8s.node": {"kubelet-version": "v1.32.13"}, "OS.kubelet": {"version": "v1.32.13"}},
     ),
     Fault(
         "kubernetes-end-of-life",

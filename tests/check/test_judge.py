@@ -170,7 +170,7 @@ GPU: dict[str, Any] = {
     "pcie.width-current": 16,
     "pcie.width-maximum": 16,
 }
-SMI: dict[str, Any] = {"driver": "580.95.05", "gpu-count": 2}
+SMI: dict[str, Any] = {"driver": "580.178.04", "gpu-count": 2}
 OK_NODE: dict[str, dict[str, Any]] = {**UBUNTU, "OS.grub": {"quiet": ""}, "GPU.smi": SMI, "GPU.gpu-0": GPU, "GPU.gpu-1": GPU}
 
 
@@ -229,7 +229,9 @@ def test_seven_of_eight_gpus_pass_nothing() -> None:
         ("2026-02-28", "570.148.08", "pass"),
         ("2026-03-01", "570.148.08", "fail"),
         ("2026-11-29", "580.95.05", "pass"),
-        ("2026-11-29", "123.4", "unknown"),
+        ("2026-11-29", "560.28.03", "fail"),
+        ("2026-11-29", "590.48.01", "fail"),
+        ("2026-11-29", "615.71.09", "unknown"),
     ],
 )
 def test_a_driver_ends_with_its_branch(today: str, driver: str, status: str) -> None:
