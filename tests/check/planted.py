@@ -553,7 +553,9 @@ FAULTS = (
     Fault(
         "operator-driver-unsupported",
         "the operator's driver on Debian",
-        both(driver_container(), {"OS.release": {"ID": "debian", "VERSION_ID": "12"}, "K8s.policy": {"driver.repository": "nvcr.io/nvidia"}}),
+        both(
+            driver_container(), {"OS.release": {"ID": "debian", "VERSION_ID": "12"}, "K8s.policy": {"driver.repository": "nvcr.io/nvidia"}}
+        ),
         source="NVIDIA/gpu-driver-container, image matrix",
     ),
     Fault(
