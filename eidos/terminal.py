@@ -52,17 +52,17 @@ def is_ascii_only(environ: Mapping[str, str] | None = None) -> bool:
     """
     if environ is None:
         environ = os.environ
-        if environ.get("LC_CTYPE") in _COERCED and not environ.get("LC_ALL") and not _started_with(b"LC_CTYPE="):
+        if environ.get("LC_CTYPE") in _COERCED and not environ.get("LC_ALL") and not _started_with_ctype():
             environ = {"LANG": environ.get("LANG", "")}
     locale = environ.get("LC_ALL") or environ.get("LC_CTYPE") or environ.get("LANG") or "C"
     return "utf" not in locale.lower()
 
 
-def _started_with(variable: bytes) -> bool:
-    """Whether a variable was set when the program was started; true where the system does not tell (proc_pid_environ(5))."""
+def _started_with_ctype() -> bool:
+    """Whether LC_CTYPE was set when the program was started; true where the system does not tell (proc_pid_environ(5))."""
     try:
         with open("/proc/self/environ", "rb") as file:
-            return any(entry.startswith(variable) for entry in file.read().split(b"\0"))
+            return any(entry.startswith(b"LC_CTYPE=") for entry in file.read().split(b"\0"))
     except OSError:
         return True
 

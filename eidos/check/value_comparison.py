@@ -159,14 +159,14 @@ def path_fits(pattern: str, path: str) -> bool:
     return path.startswith(prefix) and path.endswith(suffix) and len(path) > len(prefix) + len(suffix)
 
 
-def read_comparisons(tree: object, name: str = NAME, conditions: Mapping[str, Any] | None = None) -> Comparisons:
+def read_comparisons(tree: object, conditions: Mapping[str, Any] | None = None) -> Comparisons:
     """The rules in a tree of :data:`NAME`; InvalidData with the path of what is wrong in it.
 
     ``conditions`` are the trees of all conditions in it, by text, of data that was read without a fault before: it is not checked again.
     """
     if conditions is not None and isinstance(tree, dict):
         return Comparisons(tuple([_stored_rule(entry, conditions) for entry in tree["comparisons"]]))
-    root = TreeReader(tree, name)
+    root = TreeReader(tree, NAME)
     root.expect_only(("sources", "comparisons"))
     return Comparisons(tuple(map(_read_rule, root.mappings("comparisons"))))
 

@@ -239,7 +239,7 @@ def run(values: Values) -> int:
     if is_stored:
         from eidos.cli.object_store_locations import store_folder
 
-        store_folder(values["output"], folder.path, "fleet/", values)
+        store_folder(values["output"], folder.path, values)
     return status
 
 

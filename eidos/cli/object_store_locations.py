@@ -104,8 +104,8 @@ def store_object(location: str, data: bytes, values: Values | None, deadline: fl
         log.print_summary([line])
 
 
-def store_folder(location: str, folder: str, root: str, values: Values) -> None:
-    """Upload the files of a folder as a tar.gz archive, below ``root``, and remove it; what cannot be uploaded stays."""
+def store_folder(location: str, folder: str, values: Values) -> None:
+    """Upload the files of a folder as a tar.gz archive, below ``fleet/``, and remove it; what cannot be uploaded stays."""
     from shutil import rmtree
 
     from eidos.bundle.tar_archive import pack_tar_gz
@@ -116,7 +116,7 @@ def store_folder(location: str, folder: str, root: str, values: Values) -> None:
                 return file.read()
 
     try:
-        store_object(location, pack_tar_gz(Files.fromkeys(os.listdir(folder), b""), root), values, None)
+        store_object(location, pack_tar_gz(Files.fromkeys(os.listdir(folder), b""), "fleet/"), values, None)
     except EidosError:
         log.warn(f"nothing was stored; the results are in {folder}", hint=f"copy them: cp -r {folder} .")
         raise

@@ -265,7 +265,7 @@ def device_rows(facts: Facts) -> Iterator[tuple[str, str]]:
 
 def network_cards(facts: Facts) -> Iterator[str]:
     """The network cards: ``8 x mlx5_core, 400 Gb/s, MTU 9000, up``."""
-    devices = _devices(facts.get("OS.net", {}), "", ".kind")
+    devices = _devices(facts.get("OS.net", {}), ".kind")
     yield from _count(
         _join(
             each.get("driver", "unknown driver"),
@@ -282,7 +282,7 @@ def network_cards(facts: Facts) -> Iterator[str]:
 def rdma_ports(facts: Facts) -> Iterator[str]:
     """The ports of InfiniBand, RoCE and EFA adapters: ``8 x MT4129, firmware 28.39.1002, InfiniBand, 400 Gb/s, active``."""
     lines = []
-    for each in _devices(facts.get("OS.rdma", {}), "", ".port-1.state"):
+    for each in _devices(facts.get("OS.rdma", {}), ".port-1.state"):
         ports = sorted({key.partition(".")[0] for key in each if key.startswith("port-")})
         lines += [
             _join(
@@ -334,9 +334,9 @@ def runtimes(facts: Facts) -> Iterator[tuple[str, str]]:
         yield "kubelet", _join(kubelet.get("version", "version unknown"), *policies)
 
 
-def _devices(data: dict[str, str], prefix: str, mark: str) -> list[dict[str, str]]:
+def _devices(data: dict[str, str], mark: str) -> list[dict[str, str]]:
     """The readings of each device: those whose name ends in ``mark`` name one."""
-    names = sorted((key[: -len(mark)] for key in data if key.startswith(prefix) and key.endswith(mark)), key=natural_key)
+    names = sorted((key[: -len(mark)] for key in data if key.endswith(mark)), key=natural_key)
     return [{key[len(name) + 1 :]: value for key, value in data.items() if key.startswith(f"{name}.")} for name in names]
 
 

@@ -124,7 +124,7 @@ def extract_output(out: bytes, mark: str) -> bytes:
 
     Raises Unavailable when it never started or the interpreter is too old, InvalidData when its output was cut off.
     """
-    begin, label = max(_find_mark(out, f"{mark} {word}".encode(), 0) for word in _FIRST_WORDS)
+    begin, label = max(_find_mark(out, f"{mark} {word}".encode()) for word in _FIRST_WORDS)
     if begin < 0:
         printed = first_line(out)
         if not printed:
@@ -139,7 +139,7 @@ def extract_output(out: bytes, mark: str) -> bytes:
         raise Unavailable(
             f"python3 on the node is {version}; {needed} or newer is required", "choose another with --python, such as --python python3.11"
         )
-    end, _ = _find_mark(body, f"{mark} end".encode(), 0)
+    end, _ = _find_mark(body, f"{mark} end".encode())
     if end < 0:
         raise InvalidData(
             f"output ended after {len(body):,} bytes", "check whether the connection was lost or the program was killed on the node"
@@ -148,9 +148,9 @@ def extract_output(out: bytes, mark: str) -> bytes:
     return b"".join(line.removeprefix(label) for line in body.splitlines(keepends=True)) if label else body
 
 
-def _find_mark(out: bytes, mark: bytes, start: int) -> tuple[int, bytes]:
-    """Return the index of the next mark, and what is before it on its line; -1 when there is none."""
-    at = out.find(mark, start)
+def _find_mark(out: bytes, mark: bytes) -> tuple[int, bytes]:
+    """Return the index of the first mark, and what is before it on its line; -1 when there is none."""
+    at = out.find(mark)
     return at, out[out.rfind(b"\n", 0, at) + 1 : at] if at >= 0 else b""
 
 

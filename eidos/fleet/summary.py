@@ -122,19 +122,19 @@ class FleetSummary(Record):
     def _describe_largest(self, largest: NodeClass) -> str:
         count = len(largest.nodes)
         if self.golden:
-            return f"{count} of {self.answered} equal to {self.golden}" + _unread(", not read: ", largest)
+            return f"{count} of {self.answered} equal to {self.golden}" + _unread(largest)
         ties = any(len(node_class.nodes) == count for node_class in self.classes if node_class is not largest)
         if ties and count == 1:
             text = f"no 2 of {self.answered} known to be equal; compared with {largest.nodes[0]}"
         else:
             text = f"{count} of {self.answered} equal" + (f" (no majority), compared with {largest.nodes[0]}" if ties else "")
-        return text + _unread(", not read: ", largest)
+        return text + _unread(largest)
 
 
 def describe_class(node_class: NodeClass, phrases: Sequence[Phrase], others: str = "others") -> str:
     """Return how a class differs, in a few words; ``others`` is what it is compared with."""
     if node_class.kind == UNKNOWN:
-        return f"unknown{_unread(', not read: ', node_class) or ': the other nodes could not read the same values'}"
+        return f"unknown{_unread(node_class) or ': the other nodes could not read the same values'}"
     order = {row.path: number for number, row in enumerate(phrases)}
     differences = sorted(node_class.differences, key=lambda difference: order.get(difference.path, len(order)))
     implying = [phrases[order[d.path]] for d in differences if d.path in order and None not in (d.value, d.expected)]
@@ -148,13 +148,13 @@ def describe_class(node_class: NodeClass, phrases: Sequence[Phrase], others: str
     return lead + ", and ".join(parts)
 
 
-def _unread(lead: str, node_class: NodeClass) -> str:
+def _unread(node_class: NodeClass) -> str:
     """Return what was not read, by collector, all of it or a part."""
     parts: dict[str, bool] = {}
     for what in node_class.unread:
         name, gap, _ = what.partition(": ")
         parts[name] = bool(gap) and parts.get(name, True)
-    return lead + ", ".join(name + (" (partly)" if part else "") for name, part in parts.items()) if parts else ""
+    return ", not read: " + ", ".join(name + (" (partly)" if part else "") for name, part in parts.items()) if parts else ""
 
 
 def _describe_difference(difference: Difference, form: str, others: str) -> str:

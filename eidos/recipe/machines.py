@@ -42,11 +42,11 @@ OTHER_NICS = 2
 BOARDS = {"hgx": "HGX", "tray": "NVL72 tray"}
 
 
-def read_machines(tree: object, name: str) -> tuple[Machine, ...]:
+def read_machines(tree: object) -> tuple[Machine, ...]:
     """The machines of a file, in its order; InvalidData with the path of what is wrong in it."""
-    root = TreeReader(tree, name, text_types=QUOTED)
+    root = TreeReader(tree, MACHINES, text_types=QUOTED)
     root.expect_only(("sources", "machines"))
-    sources = read_shared_sources({"sources": root.tree.get("sources")}, name)
+    sources = read_shared_sources({"sources": root.tree.get("sources")}, MACHINES)
     machines = tuple(_read_machine(row, sources) for row in root.mappings("machines"))
     words = [word for machine in machines for word in (machine.name, *machine.aliases)]
     twice = next((word for word in words if words.count(word) > 1), None)

@@ -134,7 +134,7 @@ def packed_store(parts: RecipeParts, digest: str) -> Store:
         if name == "machine":
             from eidos.recipe.machines import read_machines
 
-            return read_machines(parts.read(files[MACHINES]), MACHINES)
+            return read_machines(parts.read(files[MACHINES]))
         return read_field(TreeReader({name: parts.read(files["catalog.yaml"]["map"][name])}, "catalog.yaml", text_types=QUOTED), name)
 
     sources: Mapping[str, Source] = LazyMapping(index["sources"], source)
@@ -253,7 +253,7 @@ def from_folder(files: Mapping[str, object], digest: str = "", *, lazy: bool = F
     return Store(
         base=read_layer(files.get("base.yaml"), "base.yaml", sources, base=True),
         overlays=in_order(heads),
-        catalog=read_catalog(files.get("catalog.yaml"), "catalog.yaml", read_machines(files.get(MACHINES), MACHINES)),
+        catalog=read_catalog(files.get("catalog.yaml"), "catalog.yaml", read_machines(files.get(MACHINES))),
         charts=read_charts(files.get("components.yaml"), "components.yaml"),
         digest=digest,
         cuda=_cuda_releases(files.get("rules.yaml")),

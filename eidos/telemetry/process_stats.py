@@ -32,10 +32,10 @@ class ProcessStats(Record):
     start_s: float
 
 
-def read_process_stats(pid: int, proc: str = "/proc") -> ProcessStats | None:
+def read_process_stats(pid: int) -> ProcessStats | None:
     """The statistics of a process, or None when it does not exist or may not be read (``proc(5)``, ``/proc/pid/stat``)."""
     try:
-        with open(f"{proc}/{pid}/stat", "rb") as file:
+        with open(f"/proc/{pid}/stat", "rb") as file:
             fields = file.read(4096).rpartition(b")")[2].split()
         utime, stime, cutime, cstime = (int(field) for field in fields[11:15])
         threads, start, virtual, pages = (int(fields[at]) for at in (17, 19, 20, 21))
@@ -46,9 +46,9 @@ def read_process_stats(pid: int, proc: str = "/proc") -> ProcessStats | None:
     return ProcessStats((utime + stime) / tick, (cutime + cstime) / tick, float(virtual), float(resident), float(threads), start / tick)
 
 
-def count_open_fds(pid: int, proc: str = "/proc") -> int | None:
+def count_open_fds(pid: int) -> int | None:
     """How many descriptors a process has open, or None when that may not be read."""
-    folder = f"{proc}/{pid}/fd"
+    folder = f"/proc/{pid}/fd"
     try:
         # Since Linux 6.2 the size of the folder is their number; listing thousands takes as long as serving a hundred requests.
         return os.stat(folder).st_size or len(os.listdir(folder))
@@ -105,10 +105,10 @@ def _gauge(name: str, help: str, value: float) -> MetricFamily:
     return MetricFamily(name, "gauge", help, (("", (), float(value)),))
 
 
-def _boot_time(proc: str = "/proc") -> float | None:
+def _boot_time() -> float | None:
     """When the system booted, in seconds since 1970 (``proc(5)``, ``/proc/stat``, btime)."""
     try:
-        with open(f"{proc}/stat", "rb") as file:
+        with open("/proc/stat", "rb") as file:
             lines = file.read(1 << 20).splitlines()
     except OSError:
         return None

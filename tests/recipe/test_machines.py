@@ -166,7 +166,7 @@ def test_any_name_of_a_type_is_a_machine_or_none(name: str) -> None:
 def test_a_row_that_is_no_machine_is_named(row: dict[str, Any], message: str) -> None:
     tree = {"sources": [{"id": "a", "document": "d"}], "machines": [row]}
     with pytest.raises(InvalidData, match=r"machines\.yaml: ") as fault:
-        read_machines(tree, "machines.yaml")
+        read_machines(tree)
     assert message in fault.value.message
 
 

@@ -104,7 +104,7 @@ class RecipeFiles:
             if path.startswith(OVERLAYS):
                 overlays += self.layers(trees[path], path)
         nothing: tuple[Machine, ...] = ()
-        machines = self.attempt(lambda: read_machines(trees.get(MACHINES), MACHINES), MACHINES, nothing)
+        machines = self.attempt(lambda: read_machines(trees.get(MACHINES)), MACHINES, nothing)
         store = Store(
             base=self.base(trees.get(BASE), BASE),
             overlays=in_order(loaded(layer, self.ranks) for layer in overlays),
