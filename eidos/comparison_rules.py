@@ -14,7 +14,7 @@ subtype, key) to text, and is the same for nodes that are set up alike.
 from __future__ import annotations
 
 from eidos.errors import InvalidData
-from eidos.model.measurement import VOLATILE
+from eidos.model.measurement import VOLATILE, PathPatterns, path_matches
 from eidos.model.number_format import format_scalar
 from eidos.model.record import Record
 from eidos.model.tree_reader import QUOTED, TreeReader
@@ -190,45 +190,6 @@ class _Mask:
             except re.error as fault:
                 raise InvalidData(f"{self._where}: masked: {fault}") from fault
         return str(self._compiled.sub(ELLIPSIS, text))
-
-
-class PathPatterns:
-    """Paths, in which a * stands for anything.
-
-    >>> patterns = PathPatterns(["OS.net.*.mac", "OS.release.ID"])
-    >>> patterns.match("OS.net.eth0.mac"), patterns.match("OS.release.ID"), patterns.match("OS.release.NAME")
-    (True, True, False)
-    """
-
-    def __init__(self, patterns: Iterable[str]) -> None:
-        patterns = list(patterns)
-        self._paths = frozenset(pattern for pattern in patterns if "*" not in pattern)
-        self._patterns = [pattern for pattern in patterns if "*" in pattern]
-        self._starts = tuple(pattern.partition("*")[0] for pattern in self._patterns)
-
-    def match(self, path: str) -> bool:
-        """Whether a path is one of them."""
-        return path in self._paths or (path.startswith(self._starts) and any(path_matches(pattern, path) for pattern in self._patterns))
-
-
-def path_matches(pattern: str, path: str) -> bool:
-    """Whether ``path`` matches ``pattern``, where a ``*`` stands for anything.
-
-    >>> path_matches("SystemD.*.MainPID", "SystemD.containerd.service.MainPID"), path_matches("OS.grub.root", "OS.grub.rootwait")
-    (True, False)
-    """
-    if "*" not in pattern:
-        return pattern == path
-    first, *rest = pattern.split("*")
-    if not path.startswith(first) or not path.endswith(rest[-1]) or len(path) < sum(map(len, (first, *rest))):
-        return False
-    position = len(first)
-    for part in rest[:-1]:
-        start = path.find(part, position)
-        if start < 0:
-            return False
-        position = start + len(part)
-    return position <= len(path) - len(rest[-1])
 
 
 class OwnNames:

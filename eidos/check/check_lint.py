@@ -14,11 +14,12 @@ from __future__ import annotations
 from eidos.check.definitions import check_files, domain_of_file, read_check, read_sources
 from eidos.check.derived_readings import NAMES
 from eidos.check.value_comparison import NAME as COMPARISONS
-from eidos.check.value_comparison import path_fits, read_comparisons
+from eidos.check.value_comparison import read_comparisons
 from eidos.errors import EidosError
 from eidos.host_settings.setting import setting_of
 from eidos.model.finding import SETTING
 from eidos.model.lint_issue import ERROR, WARNING, LintIssue, deduplicated
+from eidos.model.measurement import path_matches
 from eidos.model.query import FIELDS
 from eidos.model.tree_reader import TreeReader
 
@@ -106,7 +107,7 @@ def _comparisons(tree: object) -> Iterator[LintIssue]:
             yield LintIssue(ERROR, "unknown-source", f"{location}.source", f"unknown source {rule.source!r}")
         for later in rules[number + 1 :]:
             # A path with a * stands for itself here: what a later pattern has of it, that one has of all that it stands for.
-            if path_fits(later.path, rule.path):
+            if path_matches(later.path, rule.path):
                 yield LintIssue(
                     ERROR, "unused-comparison", f"{location}.path", f"a later rule, {later.path}, replaces it", "put it behind that"
                 )

@@ -16,8 +16,8 @@ a severity; in a profile it may have a ``*`` in it::
 
 from __future__ import annotations
 
-from eidos.check.value_comparison import path_fits
 from eidos.model.finding import SEVERITIES
+from eidos.model.measurement import path_matches
 from eidos.model.record import Record, replace
 from eidos.model.tree_reader import TreeReader
 
@@ -40,7 +40,7 @@ class Profile(Record):
         result = []
         for finding in findings:
             for word, severity in self.severities:
-                if word in (finding.id, finding.path, finding.domain) or path_fits(word, finding.path or finding.id):
+                if word in (finding.id, finding.path, finding.domain) or path_matches(word, finding.path or finding.id):
                     finding = replace(finding, severity=severity)
             if (not self.only or is_selected(finding, self.only)) and not is_selected(finding, self.skip):
                 result.append(finding)
@@ -50,7 +50,7 @@ class Profile(Record):
 def is_selected(finding: Finding, words: Sequence[str]) -> bool:
     """Whether one of the words selects a finding."""
     return any(
-        word in (finding.id, finding.path, finding.domain, finding.severity) or path_fits(word, finding.path or finding.id)
+        word in (finding.id, finding.path, finding.domain, finding.severity) or path_matches(word, finding.path or finding.id)
         for word in words
     )
 

@@ -21,6 +21,7 @@ Knows the ways to compare and how ``recipes/comparisons.yaml`` chooses one by pa
 
 from __future__ import annotations
 
+from eidos.model.measurement import path_matches
 from eidos.model.quantity import parse_quantity
 from eidos.model.record import Record
 from eidos.model.tree_reader import TreeReader
@@ -144,19 +145,7 @@ class Comparisons(Record):
 
     def rule(self, path: str) -> ComparisonRule:
         """The rule for a path; ``equal`` where none fits."""
-        return next((rule for rule in reversed(self.rules) if path_fits(rule.path, path)), ComparisonRule(path))
-
-
-def path_fits(pattern: str, path: str) -> bool:
-    """Whether a path is what a pattern with at most one ``*`` stands for.
-
-    >>> path_fits("OS.sysctl./proc/sys/net/core/*mem_max", "OS.sysctl./proc/sys/net/core/rmem_max"), path_fits("OS.grub.*", "OS.kmod.x")
-    (True, False)
-    """
-    if "*" not in pattern:
-        return pattern == path
-    prefix, _, suffix = pattern.partition("*")
-    return path.startswith(prefix) and path.endswith(suffix) and len(path) > len(prefix) + len(suffix)
+        return next((rule for rule in reversed(self.rules) if path_matches(rule.path, path)), ComparisonRule(path))
 
 
 def read_comparisons(tree: object, conditions: Mapping[str, Any] | None = None) -> Comparisons:

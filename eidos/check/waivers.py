@@ -16,8 +16,8 @@ Knows the form of a file of waivers and when one holds; must not know any check:
 from __future__ import annotations
 
 from eidos.check.snapshot_checks import is_calendar_day
-from eidos.check.value_comparison import path_fits
 from eidos.model.finding import FAIL, WAIVED
+from eidos.model.measurement import path_matches
 from eidos.model.record import Record, replace
 from eidos.model.tree_reader import TreeReader
 
@@ -34,7 +34,7 @@ DAYS = 90
 
 
 class Waiver(Record):
-    """``id`` of a check or ``path`` of a reading; ``nodes`` are names, in which one ``*`` stands for anything, and none is all nodes."""
+    """``id`` of a check or ``path`` of a reading; ``nodes`` are names, in which a ``*`` stands for anything, and none is all nodes."""
 
     id: str
     path: str
@@ -49,7 +49,7 @@ class Waiver(Record):
     def covers(self, finding: Finding, node: str) -> bool:
         """Whether it is about that finding of that node."""
         is_its = finding.id == self.id if self.id else finding.path == self.path
-        return is_its and (not self.nodes or any(path_fits(name, node) for name in self.nodes))
+        return is_its and (not self.nodes or any(path_matches(name, node) for name in self.nodes))
 
     def to_tree(self) -> dict[str, Any]:
         """Its fields, without the empty ones."""
@@ -101,8 +101,4 @@ def _read_waiver(tree: TreeReader) -> Waiver:
     expires = tree.text("expires")
     if expires and not is_calendar_day(expires):
         raise tree.error(f"invalid date {expires!r}", "write a date like 2026-12-31", "expires")
-    nodes = tree.names("nodes")
-    for name in nodes:
-        if name.count("*") > 1:
-            raise tree.error(f"{name!r}: a name can have one *", name="nodes")
-    return Waiver(tree.text("id"), tree.text("path"), nodes, tree.name("reason"), expires)
+    return Waiver(tree.text("id"), tree.text("path"), tree.names("nodes"), tree.name("reason"), expires)

@@ -23,8 +23,8 @@ from __future__ import annotations
 import re
 from functools import partial
 
-from eidos.comparison_rules import NAME, PathPatterns
-from eidos.model.measurement import Measurement, Subtype
+from eidos.comparison_rules import NAME
+from eidos.model.measurement import Measurement, PathPatterns, Subtype
 from eidos.model.record import replace
 from eidos.model.tree_reader import QUOTED, TreeReader
 from eidos.redact.harmless_forms import WORDS

@@ -1,6 +1,6 @@
 """Readings and what became of the attempt to take them.
 
-Knows the names of measurement types and outcomes on the wire; must not know where a reading comes from.
+Knows the names of measurement types and outcomes on the wire, and patterns of paths; must not know where a reading comes from.
 
 A collector yields *parts*: a :class:`Subtype` for each group of readings, and a :class:`Gap` for everything that it looked for without
 getting a reading. The three kinds of gap are never mixed:
@@ -126,3 +126,42 @@ def read_type(tree: TreeReader) -> str:
 def read_subtype(tree: TreeReader) -> Subtype:
     """The subtype in a mapping of a document, with its readings and their context."""
     return Subtype(tree.name("subtype"), tree.scalars("data"), tree.text_map("context"))
+
+
+class PathPatterns:
+    """Paths, in which a * stands for anything.
+
+    >>> patterns = PathPatterns(["OS.net.*.mac", "OS.release.ID"])
+    >>> patterns.match("OS.net.eth0.mac"), patterns.match("OS.release.ID"), patterns.match("OS.release.NAME")
+    (True, True, False)
+    """
+
+    def __init__(self, patterns: Iterable[str]) -> None:
+        patterns = list(patterns)
+        self._paths = frozenset(pattern for pattern in patterns if "*" not in pattern)
+        self._patterns = [pattern for pattern in patterns if "*" in pattern]
+        self._starts = tuple(pattern.partition("*")[0] for pattern in self._patterns)
+
+    def match(self, path: str) -> bool:
+        """Whether a path is one of them."""
+        return path in self._paths or (path.startswith(self._starts) and any(path_matches(pattern, path) for pattern in self._patterns))
+
+
+def path_matches(pattern: str, path: str) -> bool:
+    """Whether ``path`` matches ``pattern``, where a ``*`` stands for anything.
+
+    >>> path_matches("SystemD.*.MainPID", "SystemD.containerd.service.MainPID"), path_matches("OS.grub.root", "OS.grub.rootwait")
+    (True, False)
+    """
+    if "*" not in pattern:
+        return pattern == path
+    first, *rest = pattern.split("*")
+    if not path.startswith(first) or not path.endswith(rest[-1]) or len(path) < sum(map(len, (first, *rest))):
+        return False
+    position = len(first)
+    for part in rest[:-1]:
+        start = path.find(part, position)
+        if start < 0:
+            return False
+        position = start + len(part)
+    return position <= len(path) - len(rest[-1])

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from eidos.comparison_rules import path_matches
 from eidos.errors import InvalidData
 from eidos.files import resources
+from eidos.model.measurement import path_matches
 from eidos.recipe.lint import ERROR, WARNING, LintIssue, lint, lint_document, lint_files, lint_path, lint_trees
 from eidos.recipe.lint.rule_tables import read_rules, shipped_rules
 from eidos.recipe.store import from_folder

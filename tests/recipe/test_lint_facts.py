@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from eidos.collectors import k8s_node
-from eidos.comparison_rules import path_matches
 from eidos.files import resources
+from eidos.model.measurement import path_matches
 from eidos.model.values_schema import load_schema
 from eidos.nvidia import nvidia_smi_readings, nvml_readings
 from eidos.nvidia.gpu_values import FIRST_GPU_KEYS

@@ -11,10 +11,10 @@ in these fields: where a topic has the same part in two recipes, its checks find
 
 from __future__ import annotations
 
-from eidos.comparison_rules import path_matches
 from eidos.errors import InvalidData
 from eidos.model.constraint import Expression, Term
 from eidos.model.lint_issue import ERROR, LintIssue
+from eidos.model.measurement import path_matches
 from eidos.model.number_format import format_scalar
 from eidos.model.query import (
     FIELD_OF_READING,

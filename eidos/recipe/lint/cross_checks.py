@@ -6,9 +6,9 @@ names in locations.
 
 from __future__ import annotations
 
-from eidos.comparison_rules import path_matches
 from eidos.model.constraint import Expression, Term
 from eidos.model.lint_issue import ERROR, WARNING, LintIssue
+from eidos.model.measurement import path_matches
 from eidos.model.query import READING_PATHS
 from eidos.model.recipe_consistency import CUDA, DRIVERS, agrees, agrees_with_branch, disagreements, field_of
 from eidos.recipe.lint.support_tables import ended_issues, support_issues

@@ -5,9 +5,9 @@ Knows the rules that hold whatever other layer applies; must not know how layers
 
 from __future__ import annotations
 
-from eidos.comparison_rules import path_matches
 from eidos.errors import InvalidInput
 from eidos.model.lint_issue import ERROR, WARNING, LintIssue
+from eidos.model.measurement import path_matches
 from eidos.model.number_format import format_scalar
 from eidos.model.pattern import parse_pattern
 from eidos.recipe.lint.rule_tables import shipped_rules

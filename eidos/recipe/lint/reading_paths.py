@@ -11,9 +11,8 @@ subtype every other name is an error; in an open one (labels, images, boot param
 
 from __future__ import annotations
 
-from eidos.comparison_rules import path_matches
 from eidos.model.lint_issue import ERROR, WARNING, LintIssue
-from eidos.model.measurement import TYPES
+from eidos.model.measurement import TYPES, path_matches
 from eidos.wording import did_you_mean
 
 TYPE_CHECKING = False

@@ -10,9 +10,9 @@ of pages there are: the rules do. Facts of the form: kernel document admin-guide
 
 from __future__ import annotations
 
-from eidos.comparison_rules import path_matches
 from eidos.model.constraint import Expression, Term
 from eidos.model.lint_issue import ERROR, WARNING, LintIssue
+from eidos.model.measurement import path_matches
 from eidos.model.number_format import format_scalar
 from eidos.model.recipe_consistency import field_of
 from eidos.wording import did_you_mean, list_words, shorten
