@@ -101,18 +101,19 @@ class RegistryAuth:
             hint = "use --plain-http, or set EIDOS_PLAIN_HTTP=true"
             raise AuthError(f"{host}: its token server {url.origin} is not encrypted", hint)
         fields = [(name, challenge.parameters[name]) for name in ("service",) if name in challenge.parameters]
-        scopes = challenge.parameters.get("scope", "").split()
+        # Docker's client always asks for what it needs, so that some registries do not name it.
+        scopes = challenge.parameters.get("scope", "").split() or [f"repository:{self._reference.repository}:pull,push"]
         credential, headers, body, method, target = self.credential, {"Accept": "application/json"}, None, "GET", url.origin + url.target
         if credential is not None and credential.identity_token:
             joined = [("grant_type", "refresh_token"), ("refresh_token", credential.identity_token), ("client_id", CLIENT_ID)]
             # This form has one scope, which is a list; that of GET has one for each, as docker sends them.
-            body = urlencode([*joined, *fields, *([("scope", " ".join(scopes))] if scopes else [])]).encode()
+            body = urlencode([*joined, *fields, ("scope", " ".join(scopes))]).encode()
             headers["Content-Type"], method = "application/x-www-form-urlencoded", "POST"
         else:
             if credential is not None and credential.username:
                 headers["Authorization"] = basic_header(credential)
             fields += [("scope", scope) for scope in scopes]
-            target += ("&" if "?" in target else "?") + urlencode(fields) if fields else ""
+            target += ("&" if "?" in target else "?") + urlencode(fields)
         status, data = self._send(method, target, headers, body)
         if status in (400, 401, 403):
             who = f"the login in {credential.source}" if credential else "access without a login"

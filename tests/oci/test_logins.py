@@ -63,6 +63,19 @@ def test_an_identity_token_is_sent_as_one(tmp_path: Path) -> None:
         assert {received.method for received in registry.requests if received.path == "/token"} == {"POST"}
 
 
+@pytest.mark.parametrize("login", [{"identitytoken": "identity"}, {"auth": encoded()}])
+def test_a_challenge_without_a_scope_is_answered_for_the_repository(tmp_path: Path, login: dict[str, str]) -> None:
+    with OciRegistry(users={USER: PASSWORD}, tokens=True) as registry:
+        challenge = {"WWW-Authenticate": f'Bearer realm="http://{registry.host}/token",service="s"'}
+        registry.before = lambda received: (
+            None if received.path.startswith("/token") or "authorization" in received.headers else Reply(401, headers=challenge)
+        )
+        push_artifact(store(registry, auth_file(tmp_path, {"auths": {registry.host: login}})), ARTIFACT, "v1")
+        assert {frozenset(scopes) for scopes in registry.issued.values()} == {
+            frozenset(("repository:team/a:pull,push", "repository:team/a:pull"))
+        }
+
+
 @pytest.mark.parametrize(("login", "sent"), [({"identitytoken": "identity"}, ["a b"]), ({"auth": encoded()}, ["a", "b"])])
 def test_several_scopes_are_a_list_for_an_identity_token(tmp_path: Path, login: dict[str, str], sent: list[str]) -> None:
     """As a registry asks for that mounts blobs of another repository."""
