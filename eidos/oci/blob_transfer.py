@@ -10,6 +10,7 @@ import time
 
 from eidos.http_wire import retry
 from eidos.http_wire.connection_pool import ConnectionBroken, truncated_response
+from eidos.http_wire.url import parse_url
 from eidos.oci.blob import BlobReader
 from eidos.oci.reference import is_repository
 from eidos.oci.registry_client import RegistryError, RegistryNotFound, RegistryResponse
@@ -82,10 +83,11 @@ class _Upload:
         self._is_first, self._is_chunked = not number, bool(number % 2)
         self._what = f"upload of blob {blob.digest}"
         mount = f"?mount={quote(blob.digest)}&from={quote(mount_from, safe='')}" if is_repository(mount_from) else ""
-        response = client.send("POST", client.url(f"blobs/uploads/{mount}"), (201, 202), headers={"Content-Length": "0"}, what=self._what)
+        url = client.url(f"blobs/uploads/{mount}")
+        response = client.send("POST", url, (201, 202), headers={"Content-Length": "0"}, what=self._what)
         self.location: Url | None = None
         if response.status == 202:
-            self._move(response)
+            self._move(response, parse_url(url))
         minimum = response.headers.get("oci-chunk-min-length", "")
         self._chunk = max(client.settings.chunk_bytes, min(int(minimum), CHUNK_LIMIT) if minimum.isdecimal() and len(minimum) < 12 else 0)
 
@@ -165,10 +167,10 @@ class _Upload:
             raise _UploadLost
         self._offset = offset
 
-    def _move(self, response: RegistryResponse) -> None:
-        location = response.headers.get("location")
-        if location is not None:
-            self.location = self._client.resolve_location(self.location, location)
+    def _move(self, response: RegistryResponse, start: Url | None = None) -> None:
+        location, base = response.headers.get("location"), self.location or start
+        if location is not None and base is not None:
+            self.location = self._client.resolve_location(base, location)
         elif self.location is None:
             raise RegistryError(f"{self._client.reference.name}: the registry began an upload without a location", "check its address")
 

@@ -142,14 +142,14 @@ class RegistryClient:
         try:
             return self.send("HEAD", url, (200,), headers=headers, what=what).headers
         except RegistryError as fault:
-            if fault.status not in UNSUPPORTED_METHOD_STATUSES:
+            if fault.status not in UNSUPPORTED_METHOD_STATUSES and fault.status != 400:  # whose reason only a body has
                 raise
 
         def attempt() -> Mapping[str, str]:
             response = self.exchange("GET", url, headers, None, min(self.deadline, time.monotonic() + REQUEST_TIMEOUT_S))
-            response.abort()
             if response.status != 200:
-                raise self.error(RegistryResponse(response.status, response.headers, b""), what)
+                raise self.error(RegistryResponse(response.status, response.headers, _drain(response)), what)
+            response.abort()
             return response.headers
 
         return self.retried(attempt)
@@ -193,13 +193,12 @@ class RegistryClient:
                 return response
         raise RegistryError(f"{self.origin}: more than {REDIRECT_LIMIT} redirects in a row")
 
-    def resolve_location(self, base: Url | None, location: str) -> Url:
+    def resolve_location(self, base: Url, location: str) -> Url:
         """The URL that a ``Location`` names; RegistryError for an invalid one, and for one that is not encrypted although ``base`` is."""
         from urllib.parse import urljoin
 
-        start = self.origin if base is None else base.origin + base.target
         try:
-            url = parse_url(urljoin(start + ("/" if base is None else ""), location))
+            url = parse_url(urljoin(base.origin + base.target, location))
         except (EidosError, ValueError) as fault:
             raise RegistryError(f"{self.origin}: redirect to an invalid URL", "check the address of the registry") from fault
         if url.scheme == "http" and not self.settings.plain_http:
@@ -219,8 +218,14 @@ class RegistryClient:
             hint = LOGIN_HINT if status == 401 else "check the rights of the login"
             return RegistryError(f"{subject}: access denied: status {status}{words}", hint, status)
         advice = "raise the limit of the registry, or of the proxy before it, for the size of a request" if status == 413 else None
-        if status == 400 and self.settings.plain_http and b"HTTPS" in response.body:  # as Go's and nginx's servers say it
+        location = response.headers.get("location", "") if status in _REDIRECTS else ""
+        is_to_tls = location.startswith("https:") or (status == 400 and b"HTTPS" in response.body)  # as Go's and nginx's servers say it
+        if is_to_tls and self.settings.plain_http:
             advice = "omit --plain-http, or unset EIDOS_PLAIN_HTTP: this registry has TLS"
+        elif status == 400 and b"SSL certificate" in response.body:
+            advice = "use --client-cert or EIDOS_CLIENT_CERT: this registry requires a certificate"
+        elif location:
+            advice = f"use the address {self.resolve_location(parse_url(self.origin), location).origin}, to which it redirects"
         return _failure(f"{subject}: the registry failed: status {status}{words}", status, response.headers, advice)
 
     def close(self) -> None:

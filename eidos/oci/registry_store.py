@@ -26,7 +26,7 @@ from eidos.oci.registry_client import UNSUPPORTED_METHOD_STATUSES, RegistryError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from eidos.oci.blob import Blob
     from eidos.oci.registry_client import RegistryClient
@@ -94,15 +94,16 @@ class RegistryStore:
             headers = self._client.probe(self._client.url(f"manifests/{target}"), f"looking for {target}", _ACCEPT_IMAGES)
         except RegistryNotFound:
             return False
-        media_type = headers.get("content-type", "").partition(";")[0].strip()
+        media_type = _media_type(headers)
         if media_type not in _IMAGE_TYPES and not is_digest(headers.get("docker-content-digest", "")):
-            shown = printable(media_type[:60]) or "none"
-            raise RegistryError(f"{self.name}: looking for {target}: unexpected content type: {shown}", "check the address of the registry")
+            raise self._not_a_manifest(f"looking for {target}", media_type)
         return True
 
     def read_manifest(self, target: str) -> tuple[bytes, str]:
         """The manifest with a tag or a digest, and its digest. Raises RegistryNotFound; IntegrityError when it has another digest."""
         response = self._client.send("GET", self._client.url(f"manifests/{target}"), (200,), headers=_ACCEPT, what=f"manifest {target}")
+        if response.body.lstrip()[:1] == b"<":  # a login page
+            raise self._not_a_manifest(f"manifest {target}", _media_type(response.headers))
         digest = sha256_digest(response.body)
         expected = target if is_digest(target) else response.headers.get("docker-content-digest", digest)
         if is_digest(expected):
@@ -118,6 +119,10 @@ class RegistryStore:
         if is_digest(digest):
             self._require_digest(target, digest, sha256_digest(data), "push it again")
         return stored
+
+    def _not_a_manifest(self, what: str, media_type: str) -> RegistryError:
+        shown = printable(media_type[:60]) or "none"
+        return RegistryError(f"{self.name}: {what}: unexpected content type: {shown}", "check the address of the registry")
 
     def _require_digest(self, target: str, digest: str, expected: str, hint: str = _DIGEST_HINT) -> None:
         """Raise IntegrityError unless the manifest of a target has the digest that it must have."""
@@ -176,6 +181,10 @@ class RegistryStore:
         except RegistryNotFound:
             return ()
         return parse_index(data, f"{self.name}: {tag}")
+
+
+def _media_type(headers: Mapping[str, str]) -> str:
+    return headers.get("content-type", "").partition(";")[0].strip()
 
 
 def _next_link(header: str) -> str | None:

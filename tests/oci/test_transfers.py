@@ -200,6 +200,57 @@ def test_what_to_do_about_a_status_is_in_the_hint(registry: OciRegistry, reply: 
     assert len(registry.requests) == 1
 
 
+@pytest.mark.parametrize(
+    ("location", "hint"),
+    [
+        ("https://registry.example.com/v2/", "omit --plain-http"),
+        ("http://registry.example.com:5000/v2/", "use the address http://registry.example.com:5000, to which it redirects"),
+    ],
+)
+def test_a_redirect_of_an_upload_that_is_not_followed_is_named(registry: OciRegistry, location: str, hint: str) -> None:
+    """Only 307 and 308 keep the method."""
+    registry.before = lambda received: Reply(301, headers={"Location": location}) if received.method == "POST" else None
+    with pytest.raises(RegistryError, match="the registry failed: status 301") as fault:
+        push_artifact(store(registry.host), ARTIFACT, "v1")
+    assert hint in (fault.value.hint or "")
+
+
+@pytest.mark.parametrize(
+    ("body", "hint"),
+    [(b"The plain HTTP request was sent to HTTPS port", "omit --plain-http"), (b"No required SSL certificate was sent", "--client-cert")],
+)
+def test_the_reason_of_a_bad_request_is_read_where_the_first_request_has_no_body(registry: OciRegistry, body: bytes, hint: str) -> None:
+    registry.before = lambda received: Reply(400, body)
+    with pytest.raises(RegistryError, match=r"looking for blob .*: the registry failed: status 400") as fault:
+        push_artifact(store(registry.host), ARTIFACT, "v1")
+    assert hint in (fault.value.hint or "")
+
+
+def test_a_login_page_is_no_registry(registry: OciRegistry) -> None:
+    registry.before = lambda received: Reply(200, b"<!doctype html>", {"Content-Type": "text/html; charset=utf-8"})
+    for is_dry_run in (True, False):
+        with pytest.raises(RegistryError, match="unexpected content type: text/html"):
+            push_artifact(store(registry.host), ARTIFACT, "v1", is_dry_run=is_dry_run)
+    with pytest.raises(RegistryError, match="manifest v1: unexpected content type: text/html"):
+        open_artifact(store(registry.host), "v1")
+    assert registry.writes() == []
+
+
+@pytest.mark.parametrize("location", ["u0?state=1", "../uploads/u0?state=1", "/v2/team/thing/blobs/uploads/u0"])
+def test_a_location_is_relative_to_its_request(registry: OciRegistry, location: str) -> None:
+    at = store(registry.host)
+
+    def start(received: ReceivedRequest) -> Reply | None:
+        if received.method != "POST":
+            return None
+        registry.uploads["u0"] = bytearray()
+        return Reply(202, headers={"Location": location})
+
+    registry.before = start
+    push_artifact(at, ARTIFACT, "v1")
+    assert contents(at) == EXPECTED
+
+
 def _refuse_head(received: ReceivedRequest) -> int | None:
     return 405 if received.method == "HEAD" else None
 
