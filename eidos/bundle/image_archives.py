@@ -10,7 +10,7 @@ import os
 
 from eidos.bundle.chart_archives import quote_word
 from eidos.bundle.mirror_lists import path_in_registry
-from eidos.bundle.registry_mirror import is_host
+from eidos.bundle.registry_mirror import with_host
 from eidos.errors import InvalidInput, NotFound, Unavailable, os_error_reason
 from eidos.model.bundle import IMAGE_BLOBS, IMAGES, MAX_BLOBS_BYTES, StoredFile
 from eidos.model.record import Record, replace
@@ -119,10 +119,7 @@ def _node_name(reference: str) -> str:
     >>> [_node_name(name) for name in ("busybox", "a/b:1", "quay.io/a:1@sha256:0")]
     ['docker.io/library/busybox:latest', 'docker.io/a/b:1', 'quay.io/a@sha256:0']
     """
-    name, at, digest = reference.partition("@")
-    host, slash, _ = name.partition("/")
-    if not (slash and is_host(host)):
-        name = f"docker.io/{name}" if slash else f"docker.io/library/{name}"
+    name, at, digest = with_host(reference).partition("@")
     head, _, last = name.rpartition("/")
     last, colon, tag = last.partition(":")
     return f"{head}/{last}@{digest}" if at else f"{head}/{last}:{tag if colon else 'latest'}"

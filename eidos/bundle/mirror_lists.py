@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from eidos import formats
 from eidos.bundle.chart_archives import FOLDER
-from eidos.bundle.registry_mirror import mirror_image, mirror_repository
+from eidos.bundle.registry_mirror import mirror_image, mirror_repository, with_host
 from eidos.bundle.template_sets import VALUES
 from eidos.errors import InvalidData
 from eidos.files import resources
@@ -45,9 +45,9 @@ class NeededImage(Record):
 
     @property
     def copied(self) -> str:
-        """The reference from which tools copy it: with a digest, they take no tag."""
-        name, at, digest = self.source.partition("@")
-        return f"{_without_tag(name)}@{digest}" if at else self.source
+        """The reference from which tools copy it: with a host, and with a digest they take no tag."""
+        name, at, digest = with_host(self.source).partition("@")
+        return f"{_without_tag(name)}@{digest}" if at else name
 
     def at(self, registry: str) -> str:
         """The reference under which the bundle finds it in a registry: with its tag, or else its digest."""
@@ -211,7 +211,8 @@ def _zarf(needed: MirrorList, images: list[NeededImage], files: Mapping[str, byt
             if chart.component == id:
                 component["charts"] = [_zarf_chart(chart, files)]
         manifests = [f"{id}/{path}" for path in _manifests(id, files) if f"{id}/{path}" in files]
-        manifests += [manifest.url for manifest in needed.manifests if manifest.component == id]
+        # Zarf compares what it fetches with the digest after the @.
+        manifests += [f"{manifest.url}@{manifest.sha256}" for manifest in needed.manifests if manifest.component == id]
         if manifests:
             namespaces = [chart.namespace for chart in needed.charts if chart.component == id]
             component["manifests"] = [

@@ -44,6 +44,18 @@ def is_host(word: str) -> bool:
     return word == "localhost" or (("." in word or ":" in word) and set(word) <= _HOST)
 
 
+def with_host(reference: str) -> str:
+    """A reference with a host, which those to Docker Hub may lack; its official images have no path either.
+
+    >>> [with_host(reference) for reference in ("busybox:1", "a/b:1", "quay.io/a:1")]
+    ['docker.io/library/busybox:1', 'docker.io/a/b:1', 'quay.io/a:1']
+    """
+    host, slash, _ = reference.partition("/")
+    if slash and is_host(host):
+        return reference
+    return f"docker.io/{reference}" if slash else f"docker.io/library/{reference}"
+
+
 def mirror_image(reference: str, mirror: str) -> str:
     """An image, or a part of one that begins with the host, on the mirror; unchanged without a mirror.
 

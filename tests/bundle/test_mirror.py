@@ -89,7 +89,8 @@ def _name(reference: str) -> str:
         ("nvcr.io/nvidia/driver:1", "nvcr.io/nvidia/driver:1", f"{MIRROR}/nvidia/driver:1"),
         ("r.io:5000/a:1@sha256:00", "r.io:5000/a@sha256:00", f"{MIRROR}/a:1"),
         ("r.io/a@sha256:00", "r.io/a@sha256:00", f"{MIRROR}/a@sha256:00"),
-        ("busybox:1.37", "busybox:1.37", f"{MIRROR}/library/busybox:1.37"),
+        ("busybox:1.37", "docker.io/library/busybox:1.37", f"{MIRROR}/library/busybox:1.37"),
+        ("a/b", "docker.io/a/b", f"{MIRROR}/a/b"),
     ],
 )
 def test_tools_copy_by_digest_where_there_is_one(source: str, copied: str, at: str) -> None:
@@ -125,7 +126,8 @@ def test_the_package_of_zarf_is_what_its_schema_accepts() -> None:
             assert (entry["version"], entry["namespace"]) == (component.version, component.namespace)
             assert entry["valuesFiles"] == [f"{component.id}/values.yaml"] and files()[f"{component.id}/values.yaml"]
     named = [path for component in tree["components"] for each in component.get("manifests", ()) for path in each["files"]]
-    assert all(path.startswith("https://") or path in files() for path in named) and any(path.startswith("https://") for path in named)
+    fetched = [path for path in named if path not in files()]
+    assert fetched == [f"{each.url}@{each.sha256}" for each in needed().manifests] and fetched
 
 
 def test_the_manifest_of_hauler_has_all() -> None:
