@@ -119,10 +119,11 @@ def _write(store: ArtifactStore, artifact: PulledArtifact, values: Values) -> st
         raise InvalidInput(f"{store.name}: {describe(kind)}, which eidos cannot read", "check the reference")
     if kind in _FOLDERS:
         output = output or _FOLDERS[kind]
-        if output == document_locations.STDOUT:
+        is_archive = output.lower().endswith(_ARCHIVES)
+        if output == document_locations.STDOUT or (is_archive and kind != BUNDLE):
             raise InvalidInput(f"--output: {NAMES[kind]} is a folder", "name a folder, or for a bundle an archive like bundle.tar.gz")
         document_locations.check_archive(output, "--output")
-        if kind == BUNDLE and output.endswith(_ARCHIVES):
+        if is_archive:
             _write_archive(store, artifact, output)
         else:
             _write_folder(store, artifact, output, values["force"])

@@ -116,7 +116,7 @@ def test_layers_have_no_time_and_no_owner(run: Run, bundle: Path, registry: OciR
             assert [member.name for member in members] == sorted(member.name for member in members)
 
 
-@pytest.mark.parametrize(("output", "is_archive"), [("back", False), ("back.tar.gz", True), ("back.zip", True), ("made", False)])
+@pytest.mark.parametrize(("output", "is_archive"), [("back", False), ("back.tar.gz", True), ("back.ZIP", True), ("made", False)])
 def test_a_bundle_is_pulled_into_a_folder_or_an_archive(run: Run, bundle: Path, tmp_path: Path, output: str, is_archive: bool) -> None:
     run("push", "made", "@@/b/forms:v1")
     status, out, err = run("pull", "@@/b/forms:v1", "-o", output)
@@ -436,6 +436,8 @@ def test_recipe_data_is_read_from_a_registry(run: Run, tmp_path: Path) -> None:
     assert (status, "overlays/mine" in out) == (0, True), err
     assert run("pull", "@@/read/data:v1", "-o", "back")[0] == 0
     assert files_of(tmp_path / "back") == files_of(tmp_path / "data")
+    status, _, err = run("pull", "@@/read/data:v1", "-o", "back.tar.gz")
+    assert (status, "recipe data is a folder" in err, (tmp_path / "back.tar.gz").exists()) == (2, True, False), err
     assert run("recipe", "--gpu", "h100", "--data", "@@/read/absent:v1")[0] == 2
     (tmp_path / "recipe.yaml").write_text(to_yaml(RECIPE.to_tree()))
     words = ("bundle", "-f", "recipe.yaml", "-b", "cert-manager", "-q")
