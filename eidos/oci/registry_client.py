@@ -119,6 +119,7 @@ class RegistryClient:
         headers: Mapping[str, str] | None = None,
         open_body: Callable[[], Body] | None = None,
         is_retried: bool = True,
+        follows_303: bool = True,
         what: str = "",
     ) -> RegistryResponse:
         """Send a request; its response, whose status is one of ``expected``. ``what`` names, for messages, what it is about.
@@ -129,7 +130,8 @@ class RegistryClient:
 
         def attempt() -> RegistryResponse:
             limit = time.monotonic() + REQUEST_TIMEOUT_S
-            response = self.exchange(method, url, headers, open_body, self.deadline if open_body else min(self.deadline, limit))
+            deadline = self.deadline if open_body else min(self.deadline, limit)
+            response = self.exchange(method, url, headers, open_body, deadline, follows_303)
             body = _read_body(response, f"{self.reference.name}: {what or method}")
             if response.status not in expected:
                 raise self.error(RegistryResponse(response.status, response.headers, body), what or method)
@@ -163,13 +165,20 @@ class RegistryClient:
         )
 
     def exchange(
-        self, method: str, url: str, headers: Mapping[str, str] | None, open_body: Callable[[], Body] | None, deadline: float
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str] | None,
+        open_body: Callable[[], Body] | None,
+        deadline: float,
+        follows_303: bool = True,
     ) -> StreamedResponse:
         """Send a request once, or again with other credentials, or to where it is redirected; the response, its body not yet read.
 
         Raises AttemptFailed when the connection fails, RegistryError for a redirect that is not followed.
         """
         target, is_renewed, is_redirected = parse_url(url), False, False
+        redirects = (_REDIRECTS if follows_303 else _REDIRECTS - {303}) if method in ("GET", "HEAD") else _SAME_METHOD
         for _ in range(REDIRECT_LIMIT + 2):
             sent = {"User-Agent": f"eidos/{__version__}", **(headers or {})}
             authorization = self._auth.header if target.origin == self.origin else None
@@ -183,7 +192,7 @@ class RegistryClient:
                 if not self._auth.renew(challenge, authorization):
                     raise self.error(RegistryResponse(401, response.headers, raw), "access")
                 is_renewed = True
-            elif location is not None and response.status in (_REDIRECTS if method in ("GET", "HEAD") else _SAME_METHOD):
+            elif location is not None and response.status in redirects:
                 _drain(response)
                 target, is_redirected = self.resolve_location(target, location), True
             else:
@@ -304,7 +313,8 @@ def _registry_words(body: bytes, withhold: Callable[[str], str]) -> str:
 
     try:
         errors = from_text(body, "response")["errors"]
-        texts = [f"{fault['code']}: {fault.get('message') or ''}".rstrip(": ") for fault in errors[:3]]
+        fields = [[fault.get(name) for name in ("code", "message", "detail")] for fault in errors[:3]]
+        texts = [": ".join(text for text in texts if text and isinstance(text, str)) for texts in fields]
     except (EidosError, LookupError, TypeError, AttributeError):
         return ""
     text = printable(redact_text(withhold(" ".join("; ".join(texts).split())))[0])

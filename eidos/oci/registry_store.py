@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 #: Pages of referrers that are read, and times that a fall-back index is written again because another push changed it meanwhile.
 PAGES_LIMIT, REWRITES_LIMIT = 100, 5
 
+#: What registries without referrers answer besides 404. A 303 leads to a page, as at GitHub.
+_NO_REFERRERS_STATUSES = UNSUPPORTED_METHOD_STATUSES | {303, 400, 406}
+
 #: Characters of a header Link that are read.
 LINK_LIMIT = 8192
 
@@ -138,11 +141,11 @@ class RegistryStore:
         what = f"referrers of {digest}"
         for _ in range(PAGES_LIMIT):
             try:
-                response = self._client.send("GET", url, (200,), headers={"Accept": INDEX_TYPE}, what=what)
+                response = self._client.send("GET", url, (200,), headers={"Accept": INDEX_TYPE}, follows_303=False, what=what)
                 media_type = response.headers.get("content-type", "")
                 has_referrers = "json" in media_type or (not media_type and response.body[:1] == b"{")  # a login page is not a list
             except (RegistryNotFound, RegistryError) as fault:
-                if isinstance(fault, RegistryError) and fault.status not in UNSUPPORTED_METHOD_STATUSES:
+                if isinstance(fault, RegistryError) and fault.status not in _NO_REFERRERS_STATUSES:
                     raise
                 has_referrers = False
             if not has_referrers:
@@ -177,8 +180,10 @@ class RegistryStore:
     def _read_fallback(self, digest: str) -> tuple[Descriptor, ...]:
         tag = digest.replace(":", "-")
         try:
-            data, _ = self.read_manifest(tag)
+            data, actual = self.read_manifest(tag)
         except RegistryNotFound:
+            return ()
+        if actual == digest:  # GitLab takes such a tag for the digest
             return ()
         return parse_index(data, f"{self.name}: {tag}")
 

@@ -458,6 +458,34 @@ def test_a_page_to_log_in_is_no_referrers_api(headers: dict[str, str]) -> None:
         assert read_attestations(at, digest) == {"a.sig": b"a"}
 
 
+@pytest.mark.parametrize("reply", [Reply(400), Reply(406), Reply(303, headers={"Location": "http://192.0.2.1/page"})])
+def test_what_registries_without_referrers_answer(reply: Reply) -> None:
+    """Quay and Artifactory have statuses of their own, and GitHub leads to a page that limits how often it is read."""
+    with OciRegistry(has_referrers=False) as fake:
+        fake.before = lambda received: reply if "/referrers/" in received.path else None
+        at = store(fake.host)
+        digest = push_artifact(at, Artifact(KIND, LAYERS[:1], {"a.sig": b"a"}), "v1").digest
+        assert read_attestations(at, digest) == {"a.sig": b"a"}
+
+
+def test_a_registry_may_take_the_tag_of_referrers_for_the_digest() -> None:
+    with OciRegistry(has_referrers=False) as fake:
+        at = store(fake.host)
+        digest = push_artifact(at, Artifact(KIND, LAYERS[:1]), "v1").digest
+        fake.manifests[REPOSITORY, digest.replace(":", "-")] = fake.manifests[REPOSITORY, digest]
+        assert read_attestations(at, digest) == {}
+
+
+def test_the_detail_of_a_refusal_is_shown(registry: OciRegistry) -> None:
+    """It names the media type that GitLab does not know."""
+    error = {"code": "MANIFEST_INVALID", "message": "manifest invalid", "detail": "unknown media type: application/x"}
+    body = json.dumps({"errors": [error, {"code": "OTHER", "detail": {"a": 1}}]}).encode()
+    registry.before = lambda received: Reply(400, body) if received.method == "PUT" and "/manifests/" in received.path else None
+    message = r"400 \(MANIFEST_INVALID: manifest invalid: unknown media type: application/x; OTHER\)$"
+    with pytest.raises(RegistryError, match=message):
+        push_artifact(store(registry.host), ARTIFACT, "v1")
+
+
 @pytest.mark.parametrize("page", ["?page={page}", "{path}?page={page}", "http://{host}{path}?page={page}"])
 def test_referrers_come_in_pages(registry: OciRegistry, page: str) -> None:
     at, files = store(registry.host), {f"{number}.sig": b"%d" % number for number in range(3)}
