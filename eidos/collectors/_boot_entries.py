@@ -42,6 +42,12 @@ FILE_LIMIT, CONFIGURATION_LIMIT, ENTRIES_LIMIT = 1 << 18, 4 << 20, 256
 
 def next_boot_entry(facts: Facts) -> tuple[str, NextEntry]:
     """The boot loader, "" where it is unknown, and the entry that it takes at the next boot."""
+    unread = facts.unread_count
+    loader, entry = _read_next_boot(facts)
+    return loader, entry if facts.unread_count == unread else None  # what was not read may be what boots
+
+
+def _read_next_boot(facts: Facts) -> tuple[str, NextEntry]:
     loader, why_unsure = _find_boot_loader(facts)
     if loader == _OTHER:
         return "", None

@@ -39,6 +39,8 @@ class Facts:
         self.data: Readings = {}
         self.volatile: Readings = {}
         self.gaps: list[Gap] = []
+        #: How many gaps are UNREADABLE. What is put together from several files is known only where reading them adds none.
+        self.unread_count = 0
 
     def put(self, key: str, value: Reading | None) -> None:
         """Add a reading, unless the value is None or empty."""
@@ -53,6 +55,7 @@ class Facts:
     def gap(self, kind: str, what: str, why: str) -> None:
         """Add a gap."""
         self.gaps.append(Gap(kind, what, why))
+        self.unread_count += kind == UNREADABLE
 
     def unreadable(self, fault: FileUnreadable) -> None:
         """Add a gap for a file that exists and cannot be read, with the right that would show it."""
@@ -158,8 +161,8 @@ class Facts:
             return False
 
     def require_folders(self, reason: str, *folders: str) -> None:
-        """Raise NotApplicable with ``reason``, unless a folder that every host has is missing: then it is not mounted here, a gap."""
-        if not self.note_unmounted(*folders):
+        """Raise NotApplicable with ``reason``, unless something could not be read, as a folder that every host has and that is missing."""
+        if not self.note_unmounted(*folders) and not self.unread_count:
             raise NotApplicable(reason)
 
     def note_unmounted(self, *folders: str) -> bool:

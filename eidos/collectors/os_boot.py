@@ -174,6 +174,7 @@ class _Boot:
         self._list: NameList | None = None
         self._grub: dict[str, str] = {}
         self._grub_paths: dict[str, str] = {}
+        self._has_unread_line = False
         self.boot_loader = self.command_line_source = ""
 
     @property
@@ -188,8 +189,10 @@ class _Boot:
 
     def grub(self) -> Settings:
         """GRUB's own settings; command lines are shown as parameters, in :meth:`command_line`."""
-        for path in [GRUB_DEFAULT, *self._files(GRUB_FOLDER, ".cfg")]:
-            text = self._facts.line(path, FILE_LIMIT)
+        unread = self._facts.unread_count
+        texts = [(path, self._facts.line(path, FILE_LIMIT)) for path in (GRUB_DEFAULT, *self._files(GRUB_FOLDER, ".cfg"))]
+        self._has_unread_line = self._facts.unread_count > unread
+        for path, text in texts:
             if text is None:
                 continue
             before = self._grub
@@ -197,6 +200,7 @@ class _Boot:
             for name in GRUB_NAMES:
                 if name in unknown:
                     self._facts.gap(UNREADABLE, path, f"line {unknown[name]}: the value of {name} is what a command prints")
+                    self._has_unread_line = self._has_unread_line or name in COMMAND_LINES
             self._grub_paths.update({name: path for name, value in self._grub.items() if before.get(name) != value})
         data: Readings = {}
         for name in GRUB_NAMES:
@@ -216,7 +220,8 @@ class _Boot:
         path, line = entry
         if line is None:
             parts = [self._grub[name] for name in COMMAND_LINES if self._grub.get(name)]
-            path, line = self._grub_paths.get(COMMAND_LINES[0], GRUB_DEFAULT), " ".join(parts) if self._grub else None
+            is_known = self._grub and not self._has_unread_line
+            path, line = self._grub_paths.get(COMMAND_LINES[0], GRUB_DEFAULT), " ".join(parts) if is_known else None
         if line is None:
             return {}, {}
         line, cloud_configs = cut_cloud_config(line)
@@ -231,6 +236,8 @@ class _Boot:
         data: Readings = {}
         paths: dict[str, str] = {}
         for path, line in self._lines("sysctl.d", ".conf", also=SYSCTL_CONF):
+            if not line:  # it may set any of them anew
+                data.clear()
             name, equals, value = line.partition("=")
             if not equals or not self._is_name(name.strip().removeprefix("-").replace("/", "."), path):
                 continue
@@ -254,7 +261,9 @@ class _Boot:
         data: Readings = {}
         paths: dict[str, str] = {}
         for path, line in self._lines("modprobe.d", ".conf"):
-            command, module, rest = [*line.split(None, 2), "", ""][:3]
+            if not line:  # it may set any option anew
+                data = {key: value for key, value in data.items() if not key.startswith("options.")}
+            command, module, rest = [*line.split(None, 2), "", "", ""][:3]
             if command not in ("options", "blacklist", "install", "softdep") or not self._is_name(module, path):
                 continue
             module = module.replace("-", "_")
@@ -279,7 +288,7 @@ class _Boot:
         data: Readings = {}
         paths: dict[str, str] = {}
         for path, line in self._lines("modules-load.d", ".conf", also="/etc/modules"):
-            if self._is_name(line, path):
+            if line and self._is_name(line, path):
                 data[line], paths[line] = True, path
         return self._limited(data, "modules-load.d"), paths
 
@@ -303,15 +312,26 @@ class _Boot:
         return dict(list(data.items())[:READING_LIMIT])
 
     def _lines(self, folder: str, ending: str, also: str | None = None) -> Iterator[tuple[str, str]]:
-        """Path and text of each line that is no comment, in the order in which they apply; ``also`` is read last."""
+        """Path and text of each line that is no comment, in the order in which they apply; ``also`` is read last.
+
+        An empty line stands for a file that could not be read, or for those of a folder.
+        """
         files: dict[str, str] = {}
+        gaps = len(self._facts.gaps)
         for parent in reversed(PARENTS):
             paths = self._files(f"{parent}/{folder}", ending) or (self._files(f"/lib/{folder}", ending) if parent == "/usr/lib" else [])
             files.update({path.rpartition("/")[2]: path for path in paths})
-        for path in [*(files[name] for name in sorted(files)), *([also] if also else ())]:
+        unread_folders = [gap.what for gap in self._facts.gaps[gaps:]]
+        for path in [*(files[name] for name in sorted(files)), *unread_folders, *([also] if also else ())]:
+            if path in unread_folders:
+                yield path, ""
+                continue
             if self._facts.link_name(path) == "null":
                 continue
+            gaps = len(self._facts.gaps)
             text = (self._facts.line(path, FILE_LIMIT) or "").replace("\\\n", " ")
+            if len(self._facts.gaps) > gaps:
+                yield path, ""
             for line in map(str.strip, text.splitlines()):
                 if line and line[0] not in "#;":
                     yield path, line

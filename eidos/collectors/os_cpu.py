@@ -201,6 +201,7 @@ def _topology(facts: Facts, folder: Directory, online: list[int]) -> Iterator[tu
     """Sockets and cores: each is looked up once, at its first processor."""
     for key, names in (("sockets", ("package_cpus_list", "core_siblings_list")), ("cores", ("core_cpus_list", "thread_siblings_list"))):
         left, count = set(online), 0
+        unread = facts.unread_count
         for cpu in online:
             if cpu not in left:
                 continue
@@ -213,7 +214,7 @@ def _topology(facts: Facts, folder: Directory, online: list[int]) -> Iterator[tu
                 left.difference_update(_cpu_list(facts, f"{CPUS}/cpu{cpu}/topology/{name}", text))
             left.discard(cpu)
             count += 1
-        if count:
+        if count and facts.unread_count == unread:
             yield key, count
 
 
@@ -224,12 +225,15 @@ def _policies(facts: Facts, folder: Directory, online: list[int]) -> Readings:
         return {}
     values: dict[str, dict[int, str]] = {}
     data: Readings = {}
+    unknown: set[str] = set()
     with below:
         policies = numbered(below.list_names(), "policy")[:CPU_LIMIT]
         names = [*POLICY_FILES, "scaling_driver"]
         for policy in policies:
+            unread = facts.unread_count
             policy_folder = facts.open_folder(f"policy{policy}", inside=below)
             if policy_folder is None:
+                unknown.update(POLICY_FILES.values() if facts.unread_count > unread else ())
                 continue
             with policy_folder:
                 file_names = names if len(policies) == len(online) else [*names, "affected_cpus"]
@@ -238,6 +242,9 @@ def _policies(facts: Facts, folder: Directory, online: list[int]) -> Readings:
                 if "affected_cpus" in texts:
                     list_path = f"{policy_folder.path}/affected_cpus"
                     cpus = _cpu_list(facts, list_path, ",".join(texts["affected_cpus"].split()))
+                if facts.unread_count > unread:
+                    has_cpus = file_names is names or "affected_cpus" in texts
+                    unknown.update(key for name, key in POLICY_FILES.items() if not (has_cpus and name in texts))
             if "scaling_driver" in names:  # the kernel has one driver at a time
                 data.update({"scaling-driver": texts["scaling_driver"]} if "scaling_driver" in texts else {})
                 names = [name for name in POLICY_FILES if name in texts or name == "scaling_governor"]
@@ -245,7 +252,7 @@ def _policies(facts: Facts, folder: Directory, online: list[int]) -> Readings:
                 if name in texts:
                     values.setdefault(key, {}).update(dict.fromkeys(cpus, texts[name]))
     for key, own in values.items():
-        data.update(summarize(key, own))
+        data.update({} if key in unknown else summarize(key, own))
     return data
 
 
@@ -253,10 +260,12 @@ def _idle_states(facts: Facts, cpu: int) -> Iterator[tuple[str, str]]:
     """The idle states of one processor, and which of them are disabled."""
     path = f"{CPUS}/cpu{cpu}/cpuidle"
     states = numbered(facts.names(path), "state")
+    unread = facts.unread_count
     names = [(facts.line(f"{path}/state{state}/name") or f"state{state}", facts.line(f"{path}/state{state}/disable")) for state in states]
-    if names:
+    if names and facts.unread_count == unread:
         yield "idle.states", " ".join(name for name, _ in names)
-        yield "idle.disabled", " ".join(name for name, disabled in names if disabled != "0")
+        if all(disabled for _, disabled in names):  # else it is not known of each
+            yield "idle.disabled", " ".join(name for name, disabled in names if disabled != "0")
 
 
 def _vulnerabilities(facts: Facts, folder: Directory) -> Iterator[tuple[str, str]]:
@@ -274,18 +283,21 @@ def _numa(facts: Facts) -> Iterator[tuple[str, str | int]]:
         return
     with folder:
         nodes = numbered(folder.list_names(), "node")[:NODE_LIMIT]
-        without = 0
+        without, unread = 0, facts.unread_count
         for node in nodes:
             below = facts.open_folder(f"node{node}", inside=folder)
             if below is None:
                 continue
             with below:
                 texts = facts.lines(below, ("cpulist", "distance"))
-            if texts.get("cpulist") == "":
+            if "cpulist" not in texts:
+                continue
+            if not texts["cpulist"]:
                 without += 1
                 continue
             for name, key in (("cpulist", "cpus"), ("distance", "distances")):
                 if name in texts:
                     yield f"numa.{node}.{key}", texts[name]
     yield "numa.nodes", len(nodes)
-    yield "numa.nodes-without-cpus", without
+    if facts.unread_count == unread:
+        yield "numa.nodes-without-cpus", without

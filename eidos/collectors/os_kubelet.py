@@ -144,8 +144,11 @@ def collect(sources: Sources) -> Iterator[Part]:
     put_version(facts, "", PROGRAMS)
     files = []
     tree: dict[str, Any] = {}
+    unread = facts.unread_count
     for path in FILES:
         above = read_tree(facts, path)
+        if facts.unread_count > unread:
+            break
         if above is not None and above.get("kind") == KIND:
             files.append(path)
             tree = above
@@ -154,13 +157,16 @@ def collect(sources: Sources) -> Iterator[Part]:
             facts.gap(UNREADABLE, path, f"not a {KIND}")
     for folder in DROP_IN_FOLDERS:
         for path in files_below(facts, folder, ".conf"):
+            before = facts.unread_count
             above = read_tree(facts, path)
+            if facts.unread_count > before:
+                tree = {}  # it may set any of them anew
             if above is not None:
                 files.append(path)
                 tree = merge_trees(tree, above)
     if not files and not facts.data and not facts.gaps:
         facts.require_folders("no kubelet: neither its program nor its configuration file exists", "/etc", "/var/lib")
-    facts.put("config", " ".join(files))
+    facts.put("config", " ".join(files) if facts.unread_count == unread else None)
     if not files and not facts.gaps:
         facts.gap(UNREADABLE, FILES[0], "no configuration file at the usual paths; its flags are in SystemD.kubelet.service")
     put_settings(facts, tree, SETTINGS)

@@ -134,7 +134,8 @@ class _Memory:
             total = parse_meminfo(text or "").get("MemTotal")
             if total is not None:
                 self.data[f"numa.{node}.total-kib"] = total
-            has_cpus = self.facts.line(f"{NODES}/node{node}/cpulist") != ""
+            unread = self.facts.unread_count
+            has_cpus = self.facts.line(f"{NODES}/node{node}/cpulist") != "" and self.facts.unread_count == unread
             self.read_hugepages(f"{NODES}/node{node}/hugepages", f"numa.{node}.", only_allocated=not has_cpus)
 
     def read_swaps(self) -> None:
@@ -168,6 +169,7 @@ class _Memory:
             return
         self.data["ecc.controllers"] = len(controllers)
         dimms: dict[str, int] = {}
+        are_known = True
         for controller in controllers:
             path = f"{EDAC}/mc{controller}"
             name = self.facts.line(f"{path}/mc_name")
@@ -178,10 +180,12 @@ class _Memory:
                 if number is not None:
                     self.volatile[f"ecc.mc{controller}.{count.replace('_', '-')}"] = number
             for dimm in numbered(self.facts.names(path), "dimm")[:COUNT_LIMIT]:
+                unread = self.facts.unread_count
                 kind, size = self.facts.line(f"{path}/dimm{dimm}/dimm_mem_type"), self.facts.line(f"{path}/dimm{dimm}/size")
+                are_known = are_known and self.facts.unread_count == unread
                 if size != "0":
                     label = f"{kind or 'unknown type'}, {size or 'unknown'} MiB"
                     dimms[label] = dimms.get(label, 0) + 1
-        if dimms:
+        if dimms and are_known:
             self.data["dimm.count"] = sum(dimms.values())
             self.data["dimm.kinds"] = "; ".join(f"{count} x {label}" for label, count in sorted(dimms.items()))

@@ -180,12 +180,15 @@ def _read_library(facts: Facts) -> None:
     facts.put("driver-library-version", " ".join(sorted(versions)))
     if unreadable and installed.version and not versions:
         facts.gap(UNREADABLE, "driver-library-version", f"{unreadable.path}: {unreadable_reason(unreadable)}")
-    if installed.version:
-        facts.put("driver-module-version", installed.version)
+    elif unreadable:
+        facts.unreadable(unreadable)
+    facts.put("driver-module-version", installed.version)
+    if installed.version is None:
+        facts.line(driver_files.MODULE_VERSION)  # it exists and cannot be read, or there is no driver
 
 
 def _read_kernels(facts: Facts, folder: str, running: str | None) -> None:
-    kernels = [name for name in facts.names(folder) if facts.exists(f"{folder}/{name}/modules.dep")]
+    kernels = [name for name in facts.names(folder) if _may_exist(facts, f"{folder}/{name}/modules.dep")]
     if len(kernels) > KERNEL_LIMIT:
         facts.gap(UNREADABLE, folder, f"more than {KERNEL_LIMIT} kernels")
         kernels = sorted(set(kernels[-KERNEL_LIMIT:]) | {name for name in kernels if name == running})
@@ -203,3 +206,11 @@ def _read_kernels(facts: Facts, folder: str, running: str | None) -> None:
             continue
         for name, file in sorted(files.items()):
             facts.put(f"kernel.{kernel}.{name}", file)
+
+
+def _may_exist(facts: Facts, path: str) -> bool:
+    """False only where a file is known to be missing: a kernel whose modules cannot be read is installed."""
+    try:
+        return facts.host.exists(path)
+    except FileUnreadable:
+        return True

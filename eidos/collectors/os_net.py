@@ -105,9 +105,12 @@ def collect(sources: Sources) -> Iterator[Part]:
         return
     hardware: list[str] = []
     kinds: set[str] = set()
+    is_complete = True
     for interface in interfaces:
         folder = f"{CLASS}/{interface}"
+        unread = facts.unread_count
         kind = _kind(facts, folder)
+        is_complete = is_complete and facts.unread_count == unread
         if kind and not facts.exists(f"{folder}/device/physfn"):
             hardware.append(interface)
             kinds.add(kind)
@@ -118,7 +121,7 @@ def collect(sources: Sources) -> Iterator[Part]:
         facts.gap(UNREADABLE, "driver", f"firmware, rings, offloads and addresses would be of {_FOREIGN}; needs {foreign}")
     elif hardware:
         _ask_drivers(facts, hardware, has_vlans="vlan" in kinds)
-    facts.put("interfaces", " ".join(hardware))
+    facts.put("interfaces", " ".join(hardware) if is_complete else None)
     yield from facts.parts()
 
 

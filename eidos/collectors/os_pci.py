@@ -151,7 +151,8 @@ def collect(sources: Sources) -> Iterator[Part]:
                 volatile.update(tree.volatile_readings(device))
     finally:
         tree.close()
-    data.update(_nearest(read))
+    if not any(gap.kind == UNREADABLE and _hides_a_card(gap.what) for gap in facts.gaps):
+        data.update(_nearest(read))
     yield from facts.gaps
     yield Subtype("pci", data)
     if sources.volatile:
@@ -163,6 +164,11 @@ def _iommu_units(facts: Facts) -> Iterator[tuple[str, int]]:
     if folder is not None:
         with folder:
             yield "iommu.units", len(folder.list_names())
+
+
+def _hides_a_card(what: str) -> bool:
+    """Whether a gap leaves open which network cards there are, or where."""
+    return what.startswith(DEVICES) or what.endswith(("/uevent", "/numa_node"))
 
 
 def _nearest(devices: list[_Device]) -> Iterator[tuple[str, str]]:
@@ -202,7 +208,7 @@ class _Tree:
     def __init__(self, facts: Facts) -> None:
         self._facts = facts
         self._open: list[tuple[str, Directory]] = []
-        self._iommu_types: dict[str, str | None] = {}
+        self._iommu_types: dict[str, str] = {}
         self._lacks_right = False
 
     def close(self) -> None:
@@ -265,8 +271,10 @@ class _Tree:
         group = self._link_name(folder, "iommu_group")
         if group:
             if group not in self._iommu_types:
-                self._iommu_types[group] = self._facts.line(f"{IOMMU_GROUPS}/{group}/type")
-            data["iommu"] = self._iommu_types[group] or f"group {group}"
+                unread = self._facts.unread_count
+                kind = self._facts.line(f"{IOMMU_GROUPS}/{group}/type") or f"group {group}"  # old kernels have no types
+                self._iommu_types[group] = kind if self._facts.unread_count == unread else ""
+            data.update({"iommu": self._iommu_types[group]} if self._iommu_types[group] else {})
         return {f"{device.address}.{key}": value for key, value in data.items()}
 
     def volatile_readings(self, device: _Device) -> Readings:
@@ -287,12 +295,14 @@ class _Tree:
         folder = self._folder(device.path)
         if folder is None or self._lacks_right:
             return {}
+        unread = self._facts.unread_count
         power = self._facts.open_folder("power", inside=folder)
         if power is not None:
             with power:
                 if self._facts.lines(power, ("runtime_status",)).get("runtime_status", "").startswith("suspend"):
                     self._facts.gap(UNREADABLE, f"{folder.path}/config", "suspended, and reading its configuration would wake it")
-                    return {}
+        if self._facts.unread_count > unread:
+            return {}
         try:
             control = self._acs_control(folder)
         except FileMissing:

@@ -16,9 +16,10 @@ from __future__ import annotations
 
 import errno
 
-from eidos.collectors._sysfs import Facts, has_folder
+from eidos.collectors._sysfs import Facts, has_folder, unreadable_reason
 from eidos.errors import NotApplicable
 from eidos.files.host import FileMissing, FileUnreadable
+from eidos.model.measurement import UNREADABLE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -120,7 +121,7 @@ def collect(sources: Sources) -> Iterator[Part]:
     devices = facts.names(CLASS)
     if not devices and not facts.gaps:
         raise NotApplicable(f"no InfiniBand, RoCE or EFA adapter ({CLASS} is empty)")
-    facts.put("devices", len(devices))
+    facts.put("devices", len(devices) if not facts.unread_count else None)
     for device in devices:
         _read_device(facts, device)
     for key, module in (("mlx5-core-version", "mlx5_core"), ("efa-version", "efa")):
@@ -153,13 +154,12 @@ def _read_port(facts: Facts, folder: str, prefix: str) -> None:
         facts.put(f"{prefix}width-and-speed", words)
     lid = facts.number(f"{folder}/lid")
     facts.put(f"{prefix}lid", lid or None)  # RoCE has none
-    kinds = _gid_kinds(facts, f"{folder}/gid_attrs/types")
-    facts.put(f"{prefix}gid-types", ", ".join(sorted(kinds)))
+    _read_gid_kinds(facts, f"{folder}/gid_attrs/types", f"{prefix}gid-types")
     facts.put_counters(prefix, f"{folder}/counters", PORT_COUNTERS)
     facts.put_counters(prefix, f"{folder}/hw_counters", HARDWARE_COUNTERS)
 
 
-def _gid_kinds(facts: Facts, folder: str) -> set[str]:
+def _read_gid_kinds(facts: Facts, folder: str, key: str) -> None:
     """The kinds of GID in a port's table; the kernel answers EINVAL for an empty entry."""
     kinds: set[str] = set()
     empty = 0
@@ -170,12 +170,12 @@ def _gid_kinds(facts: Facts, folder: str) -> set[str]:
             break
         except FileUnreadable as fault:
             if fault.errno != errno.EINVAL:
-                facts.unreadable(fault)
-                break
+                facts.gap(UNREADABLE, f"rdma/{key}", f"{fault.path}: {unreadable_reason(fault)}")  # which others there are is not known
+                return
             text = ""
         empty = 0 if text else empty + 1
         if text:
             kinds.add(text)
         elif empty == _EMPTY_GIDS:
             break
-    return kinds
+    facts.put(key, ", ".join(sorted(kinds)))

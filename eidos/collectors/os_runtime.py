@@ -175,8 +175,9 @@ def collect(sources: Sources) -> Iterator[Part]:
     # CRI-O reads every file, whatever its ending (cri-o, pkg/config/config.go, UpdateFromPath).
     _read_merged(facts, "crio", ["/etc/crio/crio.conf", *files_below(facts, "/etc/crio/crio.conf.d")], CRIO_SETTINGS)
     _read_merged(facts, "docker", ["/etc/docker/daemon.json"], DOCKER_SETTINGS)
+    unread = facts.unread_count
     for path in NVIDIA_FILES:
-        if _read_merged(facts, "nvidia", [path], NVIDIA_SETTINGS):
+        if _read_merged(facts, "nvidia", [path], NVIDIA_SETTINGS) or facts.unread_count > unread:
             break
     yield from facts.parts()
     is_empty = not facts.data and not facts.gaps
@@ -192,48 +193,64 @@ def collect(sources: Sources) -> Iterator[Part]:
 def _read_merged(facts: Facts, name: str, paths: list[str], rows: tuple[tuple[tuple[str, ...], str], ...]) -> bool:
     tree: Tree | None = None
     files = []
+    unread = facts.unread_count
     for path in paths:
+        before = facts.unread_count
         above = read_tree(facts, path, is_toml=not path.endswith(".json"))
+        if facts.unread_count > before:
+            tree = {}  # it may set any of them anew
         if above is not None:
             files.append(path)
             tree = merge_trees(tree or {}, above)
     if tree is None:
         return False
-    facts.put(f"{name}.config", " ".join(files))
+    is_complete = facts.unread_count == unread
+    facts.put(f"{name}.config", " ".join(files) if is_complete else None)
     put_settings(facts, tree, rows)
-    _put_runtimes(facts, name)
+    if is_complete:
+        _put_runtimes(facts, name)
     return True
 
 
 def _read_containerd(facts: Facts) -> None:
     """What containerd's file and its imports say; each is merged over those before, whatever its version (server/config, LoadConfig)."""
+    unread = facts.unread_count
     for path in CONTAINERD_FILES:
         root = read_tree(facts, path, is_toml=True)
+        if facts.unread_count > unread:
+            return
         if root is not None:
             break
     else:
         return
     trees, pending = {path: root}, _imports(facts, path, root)
+    uncertain = len(trees) if facts.unread_count > unread else 0  # a file that could not be read may set anew what those before it set
     while pending and len(trees) < _IMPORTED:
         by, file = pending.pop(0)
+        before = facts.unread_count
         tree = None if file in trees else read_tree(facts, file, is_toml=True)
         if tree is not None:
             trees[file] = tree
             pending += _imports(facts, file, tree)
         elif file not in trees and not facts.exists(file):
             facts.gap(ABSENT, redact_text(file, is_not_random)[0], f"imported by {by}: no such file")
-    facts.put("containerd.config", " ".join(trees))
+        if facts.unread_count > before:
+            uncertain = len(trees)
+    is_complete = facts.unread_count == unread
+    facts.put("containerd.config", " ".join(trees) if is_complete else None)
     top: Tree = {}
-    for tree in trees.values():
+    certain = list(trees.values())[uncertain:]
+    for tree in certain:
         top = merge_trees(top, {name: value for name, value in tree.items() if name != "plugins"})
     put_settings(facts, {**top, **{name: root.get(name) for name in ("version", "imports")}}, CONTAINERD_SETTINGS)
-    for tree in trees.values():
+    for tree in certain:
         plugins = tree.get("plugins")
         for plugin in _CRI_PLUGINS:
             settings = plugins.get(plugin) if isinstance(plugins, dict) else None
             if isinstance(settings, dict):
                 put_settings(facts, settings, CRI_SETTINGS)
-    _put_runtimes(facts, "containerd")
+    if is_complete:
+        _put_runtimes(facts, "containerd")
 
 
 def _imports(facts: Facts, path: str, tree: Tree) -> list[tuple[str, str]]:

@@ -124,7 +124,8 @@ def collect(sources: Sources) -> Iterator[Part]:
     facts = Facts(sources, "storage")
     has_disks = has_folder(facts, BLOCK)
     for disk in facts.names(BLOCK) if has_disks else ():
-        if not disk.startswith(_VIRTUAL_DISKS) and facts.line(f"{BLOCK}/{disk}/hidden") != "1":
+        unread = facts.unread_count
+        if not disk.startswith(_VIRTUAL_DISKS) and facts.line(f"{BLOCK}/{disk}/hidden") != "1" and facts.unread_count == unread:
             _read_disk(facts, disk)
     facts.put("gds-version", facts.line("/sys/module/nvidia_fs/version"))
     yield from facts.parts()

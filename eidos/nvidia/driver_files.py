@@ -51,8 +51,11 @@ LIBRARY_FOLDERS = (
 #: Folders with one folder for each driver, named after its branch (Debian: current, tesla-535) or its version (old Bottlerocket).
 _FOLDERS_OF_FOLDERS = (*(f"{folder}/nvidia" for folder in _DEBIAN_FOLDERS), "/usr/lib/nvidia/tesla")
 
+#: What the kernel module says of itself.
+MODULE_VERSION = "/proc/driver/nvidia/version"
+
 #: Any of these shows that a driver is at work. (WSL 2 has none of them: there the library is the trace.)
-_TRACES = ("/proc/driver/nvidia/version", "/sys/module/nvidia", "/dev/nvidiactl")
+_TRACES = (MODULE_VERSION, "/sys/module/nvidia", "/dev/nvidiactl")
 
 _LD_CACHE, _LD_CACHE_LIMIT = "/etc/ld.so.cache", 8 << 20
 
@@ -97,7 +100,7 @@ def module_version(host: Host) -> str | None:
     except EidosError:
         pass
     try:
-        return parse_module_version(host.read_text("/proc/driver/nvidia/version"))
+        return parse_module_version(host.read_text(MODULE_VERSION))
     except EidosError:
         return None
 

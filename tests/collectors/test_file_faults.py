@@ -115,8 +115,16 @@ def run(collector: str, root: Path) -> tuple[list[Subtype | Gap], EidosError | N
 FOLDERS_OF_FOLDERS = {"os.sysctl": "*", "os.kubelet": "*.d", "os.runtime": "*.d"}
 
 
-def faulty_trees(collector: str, copy: Path) -> Iterator[tuple[Path, str, bool]]:
-    """Each file that matters, with each fault in turn: the file, the fault, and whether a gap has to name the file."""
+def readings(parts: list[Subtype | Gap]) -> dict[tuple[str, str], object]:
+    """Subtype and key → reading."""
+    return {(part.name, key): value for part in parts if isinstance(part, Subtype) for key, value in part.data.items()}
+
+
+def faulty_trees(collector: str, copy: Path) -> Iterator[tuple[Path, str, bool, dict[tuple[str, str], object]]]:
+    """Each file that matters, with each fault in turn.
+
+    Yields the file, the fault, whether a gap has to name the file, and what is read without the fault.
+    """
     for tree in trees(collector):
         copy_tree(collector, tree, copy)
         good = run(collector, copy)
@@ -137,6 +145,7 @@ def faulty_trees(collector: str, copy: Path) -> Iterator[tuple[Path, str, bool]]
                     path,
                     fault.__name__,
                     is_unreadable and not ((fault is huge and READ_IN_PART.search(str(path))) or NAMED.search(path.name)),
+                    readings(good[0]),
                 )
                 shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink(missing_ok=True)
                 path.write_bytes(content)
@@ -147,10 +156,14 @@ def faulty_trees(collector: str, copy: Path) -> Iterator[tuple[Path, str, bool]]
 @pytest.mark.parametrize("collector", COLLECTORS)
 def test_no_fault_of_a_file_is_more_than_a_gap(collector: str, tmp_path: Path) -> None:
     count = 0
-    for path, fault, is_unreadable in faulty_trees(collector, tmp_path / "tree"):
+    for path, fault, is_unreadable, before in faulty_trees(collector, tmp_path / "tree"):
         parts, end = run(collector, tmp_path / "tree")
         count += 1
-        named = [gap.what for gap in parts if isinstance(gap, Gap) and gap.kind == UNREADABLE]
+        if is_unreadable:
+            strange = {key: value for key, value in readings(parts).items() if before.get(key) != value}
+            assert strange == {}, (str(path)[-60:], fault)
+        gaps = [gap for gap in parts if isinstance(gap, Gap) and gap.kind == UNREADABLE]
+        named = [*(gap.what for gap in gaps), *(gap.why.partition(": ")[0] for gap in gaps)]
         names = {path.name, path.parent.name + "/*", *(f"{each.name}/*" for each in path.parents)}
         if is_unreadable and not isinstance(end, EidosError):
             assert any(what.endswith(tuple(names)) for what in named), (str(path)[-60:], fault, named, end)
