@@ -7,6 +7,7 @@
 ``openpgp_signature``   ``gpg``, detached and armored
 ``openssl_signature``   ``openssl`` and ``cosign`` keys, in the format of Sigstore bundles
 ``signature_check``     which signatures are valid, and by which trusted key
+``file_verification``   the signature beside any other file
 ``signature_policy``    who must have signed, and what the statement must say
 
 Knows signatures of bytes, and what a statement says; must not know bundles, folders or archives. Nothing here computes a signature:

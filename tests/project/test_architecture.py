@@ -159,6 +159,14 @@ def test_a_module_says_what_it_holds_and_must_not(file: str) -> None:
     assert "must not know" in rest.lower()
 
 
+@for_each([file for file in PACKAGE_FILES if file.endswith("/__init__.py")])
+def test_a_package_that_lists_its_modules_lists_all(file: str) -> None:
+    text = ast.get_docstring(parse_file(file)) or ""
+    modules = [path.stem for path in (ROOT / file).parent.glob("[!_]*.py")]
+    missing = {name for name in modules if not re.search(rf"\b{name}\b", text)}
+    assert not missing or len(missing) > len(modules) / 3
+
+
 @for_each([*PACKAGE_FILES, *BUILD_FILES])
 def test_a_module_is_neither_large_nor_tiny(file: str) -> None:
     lines = len(read_lines(file))

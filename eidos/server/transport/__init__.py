@@ -7,8 +7,9 @@ The server stands on ``http.server``: :class:`~http.server.HTTPServer` binds, li
 the loop are ours, because those of the base read a request in a thread that waits for as long as the client likes, have no deadlines,
 accept what two parsers interpret differently (a bare LF, repeated lengths, white space before a colon: request smuggling), and take four
 times as long. ``event_loop`` waits for all connections of a process at once, ``request_workers`` are its threads for responses that take
-work, and ``supervisor`` starts the processes, which see one another's numbers in ``shared_state``; what waits for a thread outlives
-them in ``request_failover``, and open connections in ``connection_failover`` (a ``resumable_connection`` is one of these).
+work, ``peer`` is the client at the other end, and ``supervisor`` starts the processes, which see one another's numbers in
+``shared_state``; what waits for a thread outlives them in ``request_failover``, and open connections in ``connection_failover`` (a
+``resumable_connection`` is one of these).
 """
 
 from __future__ import annotations
