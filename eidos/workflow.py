@@ -301,10 +301,10 @@ def compare(
     >>> compare(old, new).sentence
     'driver 580.82.07 → 580.126.20'
     """
-    from eidos.comparison_rules import shipped_rules
     from eidos.diff.documents import compare_documents
+    from eidos.reading_selection import shipped_selection
 
-    return compare_documents(old, new, shipped_rules(tuple(include)), names)
+    return compare_documents(old, new, shipped_selection(tuple(include)), names)
 
 
 def make_bundle(

@@ -91,7 +91,7 @@ a bundle:
     templates templates.placeholder templates.text_template templates.tree_template
 
 a difference:
-    cli.diff comparison_rules diff diff.documents diff.judgement diff.markdown diff.sentence diff.tree_comparison
+    cli.diff reading_selection diff diff.documents diff.judgement diff.markdown diff.sentence diff.tree_comparison
     model.diff model.reading_gaps
 """
 

@@ -30,9 +30,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
     from eidos.cli.options import Values
-    from eidos.comparison_rules import ComparisonRules
     from eidos.fleet.results import NodeAnswer, ResultsFolder
     from eidos.fleet.summary import FleetSummary
+    from eidos.reading_selection import ReadingSelection
 
     Answers = Generator[tuple[str, NodeAnswer], None, None]
 
@@ -169,7 +169,7 @@ def run(values: Values) -> int:
     """Take snapshots of all nodes, write them into a folder, and print how they compare."""
     from contextlib import closing
 
-    from eidos import comparison_rules
+    from eidos import reading_selection
     from eidos.fleet.results import CLUSTER, ResultsFolder, require_empty
 
     sources = [f"--{name}" for name in ("hosts", "kubernetes", "from") if values[name]]
@@ -190,7 +190,7 @@ def run(values: Values) -> int:
     measure = FleetMeasure(values)
     if values["from"]:
         return _compare_saved(values, measure)
-    rules = comparison_rules.shipped_rules()
+    rules = reading_selection.shipped_selection()
     pseudonyms = make_pseudonyms(values)
     location, new = _output_folder(values["output"])
     values["timeout"] = values["timeout"] or (JOB_TIMEOUT_S if values["kubernetes"] else SSH_TIMEOUT_S)
@@ -260,13 +260,13 @@ def _compare_saved(values: Values, measure: FleetMeasure) -> int:
     """Compare and judge the snapshots in a folder; print the summary."""
     from contextlib import ExitStack, closing
 
-    from eidos import comparison_rules
+    from eidos import reading_selection
     from eidos.fleet.results import FleetResults
 
     used = [flag for name in _NOT_WITH_FROM if (flag := values.origins.get(name, "")).startswith("--")]
     if used:
         raise InvalidInput(f"{', '.join(used)} cannot be used with --from", "remove it; no node is read, and nothing is written")
-    rules = comparison_rules.shipped_rules()
+    rules = reading_selection.shipped_selection()
     results = FleetResults(rules, measure.judge)
     with ExitStack() as stack:
         folder = document_locations.local_folder(values["from"], values, stack, "FLEET")
@@ -294,7 +294,7 @@ def _output_folder(path: str | None) -> tuple[str, bool]:
     return path, False
 
 
-def _report(summary: FleetSummary, rules: ComparisonRules, values: Values, folder: str = "") -> int:
+def _report(summary: FleetSummary, rules: ReadingSelection, values: Values, folder: str = "") -> int:
     """Print the summary; the exit status."""
     fmt = values["format"] or "table"
     if fmt == "table":

@@ -17,10 +17,10 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from eidos.comparison_rules import Phrase
     from eidos.fleet.comparison import Difference, NodeClass
     from eidos.fleet.findings import FleetFinding, FleetFindings
     from eidos.fleet.summary import FleetSummary
+    from eidos.reading_selection import Phrase
 
 #: Lines that a list of nodes may take.
 MAX_NODE_LINES = 40

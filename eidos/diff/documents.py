@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any, Union
 
-    from eidos.comparison_rules import ComparisonRules
     from eidos.diff.tree_comparison import Address
+    from eidos.reading_selection import ReadingSelection
     from eidos.redact.harmless_names import NameList
 
     Comparable = Union[Snapshot, Recipe, CheckReport, Bundle]
@@ -114,7 +114,7 @@ def document_tree(document: Snapshot | Recipe | CheckReport) -> dict[str, Any]:
     return document.to_tree(context=True) if isinstance(document, Recipe) else document.to_tree()
 
 
-def compare_documents(old: Comparable, new: Comparable, rules: ComparisonRules, names: tuple[str, str] = ("", "")) -> Diff:
+def compare_documents(old: Comparable, new: Comparable, rules: ReadingSelection, names: tuple[str, str] = ("", "")) -> Diff:
     """What differs between two documents of one kind; ``names`` are what the user calls them. Raises InvalidInput for two kinds."""
     kind = document_kind(old)
     _require_one_kind(kind, document_kind(new), names)

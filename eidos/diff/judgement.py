@@ -1,7 +1,7 @@
 """Whether two values of a document mean the same.
 
 Knows texts and numbers, withheld values, and what a side could not read; must not know the parts of a document, nor which readings count:
-that is for :mod:`eidos.comparison_rules`.
+that is for :mod:`eidos.reading_selection`.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from eidos.comparison_rules import ComparisonRules
     from eidos.diff.tree_comparison import Address, Part
     from eidos.model.snapshot import Snapshot
+    from eidos.reading_selection import ReadingSelection
 
 METADATA = "metadata"
 
@@ -38,7 +38,7 @@ def plain_text(value: Any) -> Any:
 class PlainJudgement:
     """Judges every value of a document; of its metadata what the rules say counts. ``prefix`` words precede ``metadata`` in addresses."""
 
-    def __init__(self, rules: ComparisonRules, prefix: int = 0) -> None:
+    def __init__(self, rules: ReadingSelection, prefix: int = 0) -> None:
         self._rules, self._prefix = rules, prefix
 
     def __call__(self, part: Part, address: Address, old: Any, new: Any) -> tuple[str, str]:
@@ -56,7 +56,7 @@ class PlainJudgement:
 class ReadingJudgement:
     """Judges the readings of two snapshots: those that count, and none that a side could not read."""
 
-    def __init__(self, rules: ComparisonRules, old: Snapshot, new: Snapshot) -> None:
+    def __init__(self, rules: ReadingSelection, old: Snapshot, new: Snapshot) -> None:
         self._rules = rules
         self._own = rules.own_names(old.node), rules.own_names(new.node)
         self._unread = unread_parts(old)[0], unread_parts(new)[0]

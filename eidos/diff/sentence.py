@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from typing import Any
 
-    from eidos.comparison_rules import Phrase
     from eidos.model.diff import Change
+    from eidos.reading_selection import Phrase
 
 #: Parts of the sentence, and characters of a value in it.
 MAX_PARTS, MAX_VALUE_CHARACTERS = 4, 40

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
     from typing import Any
 
-    from eidos.comparison_rules import ReadingPath, Readings
     from eidos.model.snapshot import Snapshot
+    from eidos.reading_selection import ReadingPath, Readings
 
     SelectReadings = Callable[..., Readings]
     #: Readings that count, what was not read and why, notes of collectors that read nothing, and the version of eidos.
@@ -110,7 +110,7 @@ class FleetComparison:
     """Takes the snapshots of a fleet, and compares them."""
 
     def __init__(self, select_readings: SelectReadings, repeat_of: Callable[[str], str | None] = lambda _: None) -> None:
-        """The two are methods of :class:`eidos.comparison_rules.ComparisonRules`."""
+        """The two are methods of :class:`eidos.reading_selection.ReadingSelection`."""
         self._select_readings, self._repeat_of = select_readings, repeat_of
         self._groups: dict[bytes, _Group] = {}
         #: Paths whose values are withheld on a node, without a digest by which they could be compared.

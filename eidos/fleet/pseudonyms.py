@@ -23,10 +23,10 @@ from __future__ import annotations
 import re
 from functools import partial
 
-from eidos.comparison_rules import NAME
 from eidos.model.measurement import Measurement, PathPatterns, Subtype
 from eidos.model.record import replace
 from eidos.model.tree_reader import QUOTED, TreeReader
+from eidos.reading_selection import NAME
 from eidos.redact.harmless_forms import WORDS
 
 TYPE_CHECKING = False

@@ -22,10 +22,10 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Callable, Union
 
-    from eidos.comparison_rules import ComparisonRules
     from eidos.formats import Tree
     from eidos.model.check_report import CheckReport
     from eidos.model.snapshot import Snapshot
+    from eidos.reading_selection import ReadingSelection
 
     NodeAnswer = Union[Snapshot, NoAnswer]
     JudgeNode = Callable[[Snapshot], CheckReport]
@@ -37,7 +37,7 @@ SUMMARY, CLUSTER = "summary", "cluster"
 class FleetResults:
     """The answers of a fleet: how nodes compare, what is wrong with them, and which did not answer."""
 
-    def __init__(self, rules: ComparisonRules, judge: JudgeNode | None = None) -> None:
+    def __init__(self, rules: ReadingSelection, judge: JudgeNode | None = None) -> None:
         """With ``judge`` each snapshot is judged, too."""
         self._comparison = FleetComparison(rules.select_readings, rules.repeat_of)
         self._judge = judge
@@ -80,7 +80,7 @@ class FleetResults:
 class ResultsFolder(FleetResults):
     """The folder to which the snapshots of ``nodes`` are written."""
 
-    def __init__(self, path: str, nodes: Sequence[str], rules: ComparisonRules, new: bool = False, judge: JudgeNode | None = None) -> None:
+    def __init__(self, path: str, nodes: Sequence[str], rules: ReadingSelection, new: bool = False, judge: JudgeNode | None = None) -> None:
         """Make the folder, as :func:`make_folder` does."""
         super().__init__(rules, judge)
         self.path = make_folder(path, new)

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Any
 
-    from eidos.comparison_rules import Phrase
     from eidos.fleet.findings import FleetFindings
+    from eidos.reading_selection import Phrase
 
 #: Differences of a class, and classes, that the sentence names.
 MAX_DIFFERENCES, MAX_CLASSES = 3, 8

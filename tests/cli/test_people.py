@@ -16,12 +16,12 @@ from eidos import log
 from eidos.cli.fleet_progress import Progress, time_left
 from eidos.cli.fleet_table import fleet_table
 from eidos.cli.snapshot_table import snapshot_summary, snapshot_table
-from eidos.comparison_rules import shipped_rules
 from eidos.fleet.results import ResultsFolder
 from eidos.fleet.summary import FleetSummary, NoAnswer
 from eidos.formats.table import MIN_WIDTH, aligned_rows, display_width
 from eidos.model.measurement import Measurement, Outcome, Subtype
 from eidos.model.snapshot import Snapshot
+from eidos.reading_selection import shipped_selection
 from eidos.terminal import is_ascii_only, shows_colour, to_ascii
 from tests.cli.test_table import snapshots
 from tests.conftest import ROOT
@@ -329,7 +329,7 @@ def test_progress_on_a_terminal_shows_the_time_left(monkeypatch: pytest.MonkeyPa
         monkeypatch.setattr(sys, "stderr", stream)
         monkeypatch.setenv("NO_COLOR", "1")
         log.configure("info")
-        folder = ResultsFolder(str(tmp_path / "results"), ["a", "b"], shipped_rules())
+        folder = ResultsFolder(str(tmp_path / "results"), ["a", "b"], shipped_selection())
         with Progress(2, 32, 60.0) as progress:
             folder.add("a", NoAnswer("no route to host"))
             progress.show(folder, "a: no snapshot: no route to host")
@@ -356,7 +356,7 @@ def test_progress_moves_when_no_node_answers(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_progress_off_a_terminal_is_a_line_of_the_log_now_and_then(capfd: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    folder = ResultsFolder(str(tmp_path / "results"), ["a", "b"], shipped_rules())
+    folder = ResultsFolder(str(tmp_path / "results"), ["a", "b"], shipped_selection())
     for level, interval_s, lines in (("info", 0.0, 2), ("info", 60.0, 0), ("warn", 0.0, 0)):
         log.configure(level)
         with Progress(2, 1, 60.0, interval_s=60.0, report_interval_s=interval_s) as progress:

@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 
 from eidos.collectors import Sources, list_collectors, load_collector
-from eidos.comparison_rules import shipped_rules
 from eidos.errors import NotApplicable
 from eidos.files.host import Host
 from eidos.fleet.comparison import FleetComparison, NodeClass
 from eidos.fleet.pseudonyms import shipped_pseudonyms
 from eidos.model.measurement import VOLATILE, Measurement, Subtype
 from eidos.model.snapshot import Snapshot
+from eidos.reading_selection import shipped_selection
 from tests.conftest import ROOT
 
 #: Files of sysfs and procfs that identify a machine or a device in it, and what to write into them: every digit becomes another one.
@@ -66,7 +66,7 @@ def make_twin(name: str, folder: Path) -> Path:
 
 
 def classes(*snapshots: Snapshot) -> list[NodeClass]:
-    comparison = FleetComparison(shipped_rules().select_readings)
+    comparison = FleetComparison(shipped_selection().select_readings)
     for each in snapshots:
         comparison.add(each.node, each)
     return comparison.classes()
@@ -124,7 +124,7 @@ def test_a_fact_that_is_read_twice_is_one_difference() -> None:
         return Snapshot("2026-11-29T06:00:00Z", "1", name, (Measurement("OS", (*subtypes, *sysctl)),))
 
     def differences(*snapshots: Snapshot) -> list[str]:
-        comparison = FleetComparison(shipped_rules().select_readings, shipped_rules().repeat_of)
+        comparison = FleetComparison(shipped_selection().select_readings, shipped_selection().repeat_of)
         for each in snapshots:
             comparison.add(each.node, each)
         return [difference.path for difference in comparison.classes()[1].differences]

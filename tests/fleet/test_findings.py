@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 
 from eidos.cli import main
-from eidos.comparison_rules import shipped_rules
 from eidos.errors import InvalidInput
 from eidos.fleet.findings import FindingGroups
 from eidos.fleet.results import FleetResults, with_cluster
@@ -18,6 +17,7 @@ from eidos.model.check_report import CheckReport
 from eidos.model.finding import CRITICAL, ERROR, FAIL, PASS, UNKNOWN, WARNING, Finding, Remedy, RemedyStep
 from eidos.model.measurement import OK, SKIPPED, Measurement, Outcome, Subtype
 from eidos.model.snapshot import Snapshot
+from eidos.reading_selection import shipped_selection
 
 GPU = {"model": "NVIDIA H100 80GB HBM3", "ecc.current": "Enabled", "ecc.pending": "Enabled"}
 
@@ -218,7 +218,7 @@ def test_a_node_that_no_recipe_is_for_is_not_judged_and_the_summary_says_why() -
             raise InvalidInput("no such node can be")
         return report(("a", FAIL, ERROR))
 
-    results = FleetResults(shipped_rules(), judge)
+    results = FleetResults(shipped_selection(), judge)
     for name in ("gpu-1", "gpu-2"):
         results.add(name, Snapshot("", "1", name))
     findings = results.summarize().findings

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from eidos import comparison_rules, formats
+from eidos import formats, reading_selection
 from eidos.errors import InvalidData, InvalidInput, Unavailable
 from eidos.fleet import ssh
 from eidos.fleet.bootstrap import RemoteProgram, build_program, exit_status, extract_output
@@ -25,7 +25,7 @@ from eidos.model.record import replace
 from eidos.model.snapshot import Snapshot
 from eidos.process.run import EXITED, Command, ProgramResult
 
-RULES = comparison_rules.shipped_rules()
+RULES = reading_selection.shipped_selection()
 
 DRIVER, GPUS = ("GPU", "smi", "driver"), ("GPU", "smi", "gpu-count")
 
@@ -319,7 +319,7 @@ def test_the_folder(tmp_path: Path) -> None:
 )
 def test_rules_that_are_none(tree: object) -> None:
     with pytest.raises(InvalidData, match=r"fleet\.yaml"):
-        comparison_rules.ComparisonRules(tree, "fleet.yaml").select_readings(node("a"))
+        reading_selection.ReadingSelection(tree, "fleet.yaml").select_readings(node("a"))
 
 
 @pytest.mark.parametrize(

@@ -13,11 +13,11 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eidos.comparison_rules import shipped_rules
 from eidos.errors import InvalidData
 from eidos.fleet.pseudonyms import Pseudonyms, shipped_pseudonyms
 from eidos.model.measurement import OK, WITHHELD, Measurement, Outcome, Subtype
 from eidos.model.snapshot import Snapshot
+from eidos.reading_selection import shipped_selection
 from tests.conftest import ROOT
 from tests.support.program import eidos
 
@@ -159,7 +159,7 @@ def test_no_value_is_no_identity() -> None:
 
 def test_anonymous_nodes_compare_as_they_did() -> None:
     """Nodes that differ only in identities are equal before and after, and a difference stays one."""
-    rules, pseudonyms = shipped_rules(), shipped_pseudonyms(KEY)
+    rules, pseudonyms = shipped_selection(), shipped_pseudonyms(KEY)
     nodes = [shot({"root": f"UUID=0b1c2d3e-4f50-6172-8394-a5b6c7d8e9f{i}", "x": f"gpu-0{i}", "y": "1"}, node=f"gpu-0{i}") for i in range(2)]
     assert rules.select_readings(nodes[0]) == rules.select_readings(nodes[1])
     one, other = (rules.select_readings(pseudonyms.anonymize(node)) for node in nodes)
@@ -168,7 +168,7 @@ def test_anonymous_nodes_compare_as_they_did() -> None:
 
 
 def test_pseudonyms_are_the_identity_in_the_comparison_of_roots() -> None:
-    rules, pseudonyms = shipped_rules(), shipped_pseudonyms(KEY)
+    rules, pseudonyms = shipped_selection(), shipped_pseudonyms(KEY)
     nodes = [shot({"root": f"UUID=0b1c2d3e-4f50-6172-8394-a5b6c7d8e9f{i}"}, node=f"gpu-0{i}") for i in range(2)]
     one, other = (rules.select_readings(pseudonyms.anonymize(node)) for node in nodes)
     assert one == other

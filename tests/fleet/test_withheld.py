@@ -11,7 +11,7 @@ from subprocess import PIPE
 
 import pytest
 
-from eidos import comparison_rules, formats
+from eidos import formats, reading_selection
 from eidos.collectors import Sources
 from eidos.errors import InvalidData
 from eidos.files.host import Host
@@ -34,7 +34,7 @@ def node(name: str, digest: str = "") -> Snapshot:
 
 
 def compare(*nodes: Snapshot) -> FleetSummary:
-    comparison = FleetComparison(comparison_rules.shipped_rules().select_readings)
+    comparison = FleetComparison(reading_selection.shipped_selection().select_readings)
     for each in nodes:
         comparison.add(each.node, each)
     return FleetSummary(tuple(comparison.classes()), {}, tuple(comparison.not_compared))

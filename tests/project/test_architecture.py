@@ -32,7 +32,7 @@ from tests.project.source_tree import (
 FLOORS = {
     **dict.fromkeys(("_build", "duration", "errors", "log", "model", "redact", "semver", "terminal", "wording"), 0),
     **dict.fromkeys(("archive", "files", "formats", "process", "templates"), 1),
-    **dict.fromkeys(("comparison_rules", "dbus", "host_settings", "http_wire", "kube", "nvidia", "oci", "telemetry"), 2),
+    **dict.fromkeys(("reading_selection", "dbus", "host_settings", "http_wire", "kube", "nvidia", "oci", "telemetry"), 2),
     **dict.fromkeys(("bundle", "check", "collectors", "diff", "fleet", "manifest", "recipe", "server_client", "sign"), 3),
     **dict.fromkeys(("collector_runner", "watch", "workflow"), 4),
     **dict.fromkeys(("cli", "server"), 5),

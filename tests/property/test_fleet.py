@@ -8,7 +8,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eidos import comparison_rules
+from eidos import reading_selection
 from eidos.errors import InvalidInput
 from eidos.fleet.comparison import FleetComparison
 from eidos.fleet.hostlist import assign_file_names, fold_hostlist, parse_hostlist, split_port
@@ -16,7 +16,7 @@ from eidos.fleet.ssh import explain_failure
 from eidos.model.measurement import Measurement, Subtype
 from eidos.model.snapshot import Snapshot
 
-RULES = comparison_rules.shipped_rules()
+RULES = reading_selection.shipped_selection()
 
 #: Readings that tell which node it is, or change on their own.
 OWN = (

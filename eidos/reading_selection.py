@@ -5,7 +5,7 @@ that is data. Two trades compare by them: ``fleet`` many nodes, ``diff`` two doc
 subtype, key) to text, and is the same for nodes that are set up alike.
 
 >>> from eidos.model.snapshot import Measurement, Snapshot, Subtype
->>> rules = ComparisonRules({"identity": ["OS.release.ID"], "masked": [{"path": "OS.grub.*", "pattern": "[0-9]+"}]}, "fleet.yaml")
+>>> rules = ReadingSelection({"identity": ["OS.release.ID"], "masked": [{"path": "OS.grub.*", "pattern": "[0-9]+"}]}, "fleet.yaml")
 >>> shot = Snapshot("", "", "gpu-07", (Measurement("OS", (Subtype("release", {"ID": "x", "NAME": "of gpu-07"}),)),))
 >>> rules.select_readings(shot)
 {('OS', 'release', 'NAME'): 'of \u2026'}
@@ -69,21 +69,21 @@ class Phrase(Record):
 
 
 #: The shipped rules that were read, by what they include.
-_SHIPPED: dict[tuple[str, ...], ComparisonRules] = {}
+_SHIPPED: dict[tuple[str, ...], ReadingSelection] = {}
 
 
-def shipped_rules(include: Collection[str] = ()) -> ComparisonRules:
+def shipped_selection(include: Collection[str] = ()) -> ReadingSelection:
     """Return the rules that eidos ships; ``include`` are lists of :data:`EXCLUDED_LISTS` that count."""
     from eidos import formats
     from eidos.files import resources
 
     key = tuple(sorted(include))
     if key not in _SHIPPED:
-        _SHIPPED[key] = ComparisonRules(formats.from_text(resources.read_bytes(NAME), NAME), NAME, include)
+        _SHIPPED[key] = ReadingSelection(formats.from_text(resources.read_bytes(NAME), NAME), NAME, include)
     return _SHIPPED[key]
 
 
-class ComparisonRules:
+class ReadingSelection:
     """Which readings count; ``include`` are those of :data:`EXCLUDED_LISTS` that do. InvalidData for a tree that is not such rules."""
 
     def __init__(self, tree: Any, where: str, include: Collection[str] = ()) -> None:
