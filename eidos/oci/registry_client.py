@@ -222,9 +222,11 @@ class RegistryClient:
         if status == 404:
             return RegistryNotFound(f"{subject}: not found{words}", "check the name, the tag and that you have access")
         if status in (401, 403):
-            if self._auth.header is None:
+            if self._auth.header is None or self._auth.credential is None:
                 return RegistryError(f"{subject}: login required: status {status}{words}", LOGIN_HINT, status)
-            hint = LOGIN_HINT if status == 401 else "check the rights of the login"
+            # A token server accepts the login before the registry refuses its token.
+            is_known = status == 403 or self._auth.header.startswith("Bearer ")
+            hint = "check the name of the repository and the rights of the login" if is_known else LOGIN_HINT
             return RegistryError(f"{subject}: access denied: status {status}{words}", hint, status)
         advice = "raise the limit of the registry, or of the proxy before it, for the size of a request" if status == 413 else None
         location = response.headers.get("location", "") if status in _REDIRECTS else ""

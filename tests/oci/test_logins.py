@@ -101,9 +101,10 @@ def test_a_request_is_authenticated_once(tmp_path: Path) -> None:
     with OciRegistry(users={USER: PASSWORD}, tokens=True) as registry:
         at = store(registry, auth_file(tmp_path, {"auths": {registry.host: {"auth": encoded()}}}))
         registry.before = lambda received: registry.issued.clear()
-        with pytest.raises(RegistryError, match="access denied: status 401"):
+        with pytest.raises(RegistryError, match="access denied: status 401") as fault:
             push_artifact(at, ARTIFACT, "v1")
         assert len(registry.requests) == 3
+        assert "the rights of the login" in (fault.value.hint or "")
 
 
 @pytest.mark.parametrize("tokens", [True, False])
@@ -135,6 +136,14 @@ def test_without_a_login_an_anonymous_token_is_requested() -> None:
         with pytest.raises(EidosError, match="rejects access without a login"):
             push_artifact(store(registry, {}), ARTIFACT, "v1")
         assert not any("authorization" in received.headers for received in registry.requests)
+
+
+def test_who_has_no_login_is_asked_to_log_in_where_an_anonymous_token_is_refused() -> None:
+    with OciRegistry(users={USER: PASSWORD}, tokens=True) as registry:
+        registry.before = lambda received: Reply(200, b'{"token": "anonymous"}') if received.path.startswith("/token") else None
+        with pytest.raises(RegistryError, match="login required: status 401") as fault:
+            push_artifact(store(registry, {}), ARTIFACT, "v1")
+        assert "docker login" in (fault.value.hint or "")
 
 
 def test_a_redirect_gets_no_login(tmp_path: Path) -> None:
