@@ -58,8 +58,8 @@ class Hints(Record):
 class Endpoint(Record):
     """A server and what it takes to reach it.
 
-    ``server`` is its URL; ``ca`` are certificates in PEM, or None for those that the system trusts; ``proxy`` is a URL that may hold a
-    password; ``source`` tells, for messages, where the certificates are configured.
+    ``server`` is its URL; ``ca`` are certificates in PEM, or None for those that the system trusts, which with ``trusts_system`` are
+    trusted as well; ``proxy`` is a URL that may hold a password; ``source`` tells, for messages, where the certificates are configured.
     """
 
     server: str
@@ -69,6 +69,7 @@ class Endpoint(Record):
     proxy: str | None = None
     source: str = "--ca-file"
     hints: Hints = Hints()
+    trusts_system: bool = False
 
     def __repr__(self) -> str:
         return f"Endpoint({self.server!r})"  # the proxy may have a password
@@ -209,6 +210,8 @@ class ConnectionPool:
             context = dialer.make_tls_context(endpoint.ca)
         except (ssl.SSLError, ValueError) as fault:
             raise InvalidData(f"{endpoint.source}: its certificate-authority is not a PEM certificate") from fault
+        if endpoint.trusts_system and endpoint.ca is not None:
+            context.load_default_certs()
         if endpoint.insecure:
             context.check_hostname = False
             context.verify_mode = ssl.CERT_NONE

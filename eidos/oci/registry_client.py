@@ -266,8 +266,9 @@ class RegistryClient:
 
             proxy = proxy_from_environment(url.scheme, url.host, url.port, self.settings.environ)
             proxy = check_proxy_url(proxy, f"{url.scheme.upper()}_PROXY") if proxy else None
-            load = self._load_certificate if url.origin == self.origin else lambda context: None
-            pool = self._pools[url.origin] = ConnectionPool(Endpoint(url.origin, self.settings.ca, proxy=proxy, hints=_HINTS), load)
+            is_foreign = url.origin != self.origin  # a public store behind the registry, or its token server
+            endpoint = Endpoint(url.origin, self.settings.ca, proxy=proxy, hints=_HINTS, trusts_system=is_foreign)
+            pool = self._pools[url.origin] = ConnectionPool(endpoint, (lambda context: None) if is_foreign else self._load_certificate)
         return pool
 
     def _load_certificate(self, context: ssl.SSLContext) -> None:

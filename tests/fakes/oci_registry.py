@@ -11,6 +11,7 @@ import hashlib
 import json
 import re
 import socket
+import ssl
 import threading
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -50,7 +51,14 @@ class Reply(NamedTuple):
 class OciRegistry:
     """``users`` are names and passwords; with ``tokens`` they get a token first, for its scope. ``redirect`` is where blobs are read."""
 
-    def __init__(self, *, users: dict[str, str] | None = None, tokens: bool = False, has_referrers: bool = True) -> None:
+    def __init__(
+        self,
+        *,
+        users: dict[str, str] | None = None,
+        tokens: bool = False,
+        has_referrers: bool = True,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
         self.users, self.tokens, self.has_referrers = users or {}, tokens, has_referrers
         self.blobs: dict[tuple[str, str], bytes] = {}
         self.manifests: dict[tuple[str, str], tuple[bytes, str]] = {}
@@ -67,6 +75,8 @@ class OciRegistry:
         self.lock = threading.Lock()
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Handler,), {"registry": self}))
         self._server.daemon_threads = True
+        if tls is not None:
+            self._server.socket = tls.wrap_socket(self._server.socket, server_side=True)
         self.port = self._server.server_address[1]
         self.host = f"127.0.0.1:{self.port}"
 

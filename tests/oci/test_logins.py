@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import ssl
 import time
 from base64 import b64encode
 from pathlib import Path
 from typing import Any
 
 import pytest
+import trustme
 
 from eidos.errors import EidosError, InvalidData, Timeout, Unavailable
 from eidos.oci.artifact import Artifact, ArtifactLayer, open_artifact, push_artifact, read_layer
@@ -138,7 +140,7 @@ def test_without_a_login_an_anonymous_token_is_requested() -> None:
         assert not any("authorization" in received.headers for received in registry.requests)
 
 
-def test_who_has_no_login_is_asked_to_log_in_where_an_anonymous_token_is_refused() -> None:
+def test_the_hint_of_a_refused_anonymous_token_is_to_log_in() -> None:
     with OciRegistry(users={USER: PASSWORD}, tokens=True) as registry:
         registry.before = lambda received: Reply(200, b'{"token": "anonymous"}') if received.path.startswith("/token") else None
         with pytest.raises(RegistryError, match="login required: status 401") as fault:
@@ -158,6 +160,33 @@ def test_a_redirect_gets_no_login(tmp_path: Path) -> None:
         assert elsewhere.requests
         assert not any("authorization" in received.headers for received in elsewhere.requests)
         assert all("authorization" in received.headers for received in registry.requests[-1:])
+
+
+def _authority(folder: Path, name: str) -> ssl.SSLContext:
+    """TLS of a server whose authority is in a file of this name."""
+    authority, context = trustme.CA(), ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.cert_pem.write_to_path(str(folder / name))
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    return context
+
+
+def test_the_authority_of_a_registry_is_not_the_only_one_where_it_redirects(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A registry with an authority of its own may have a public store; the registry itself is trusted by that authority alone."""
+    with OciRegistry(tls=_authority(tmp_path, "own.pem")) as registry, OciRegistry(tls=_authority(tmp_path, "public.pem")) as far:
+        monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "public.pem"))
+
+        def tls_store(host: str) -> RegistryStore:
+            settings = RegistrySettings(ca=(tmp_path / "own.pem").read_bytes())
+            CLIENTS.append(RegistryClient(Reference(host, "team/a", "v1"), settings, time.monotonic() + AMPLE_S, lambda message: None))
+            return RegistryStore(CLIENTS[-1])
+
+        push_artifact(tls_store(registry.host), ARTIFACT, "v1")
+        far.blobs.update(registry.blobs)
+        registry.redirect = f"https://{far.host}"
+        at = tls_store(registry.host)
+        assert read_layer(at, open_artifact(at, "v1").manifest.layers[0], 100) == b"content"
+        with pytest.raises(EidosError, match="certificate not trusted"):
+            open_artifact(tls_store(far.host), "v1")
 
 
 def test_redirects_end(tmp_path: Path) -> None:
