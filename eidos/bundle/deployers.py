@@ -39,7 +39,7 @@ from eidos.redact.harmless_forms import is_harmless
 from eidos.redact.secret_names import has_credential_word
 from eidos.redact.secrets_in_text import redact_url
 from eidos.templates.placeholder import ABSENT
-from eidos.templates.text_template import Markdown, fill_text, markdown_cell, parse_template
+from eidos.templates.text_template import Markdown, escape_markdown, fill_text, parse_template
 from eidos.templates.tree_template import fill_documents, fill_tree
 
 TYPE_CHECKING = False
@@ -140,7 +140,7 @@ def arrange_files(
     shared = [item for item in index.mappings("all") if "/" in item.text("target") and not item.text("target").endswith(KUSTOMIZATION)]
     targets += [item.text("target") for item in shared if not item.text("when") or variables.get(item.text("when"))]
     variables.update({**collected, "deployer.files": [name.partition("/")[2] for name in targets]})
-    variables["deployer.notes"] = Markdown("\n".join(f"- {markdown_cell(warning)}" for warning in warnings))
+    variables["deployer.notes"] = Markdown("\n".join(f"- {escape_markdown(warning)}" for warning in warnings))
     for item in index.mappings("all"):
         template = item.name("template")
         if item.text("when") and not variables.get(item.text("when")):

@@ -20,7 +20,7 @@ from eidos.bundle.statement import format_statement
 from eidos.errors import EidosError, InvalidData, InvalidInput
 from eidos.model.bundle import CHECKSUMS, STATEMENT, Bundle, ComponentResult
 from eidos.model.record import Record, replace
-from eidos.templates.text_template import Markdown, markdown_cell
+from eidos.templates.text_template import Markdown, escape_markdown
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -222,7 +222,7 @@ def _assemble_files(
         warnings += carried[0].warnings
     unchecked = [sentence for _, result in made for sentence in (*result.unchecked, *_unknown_images(result))]
     if unchecked:
-        items = "".join(f"\n- {markdown_cell(sentence)}" for sentence in unchecked)
+        items = "".join(f"\n- {escape_markdown(sentence)}" for sentence in unchecked)
         variables["unchecked"] = Markdown(f"\n\n## Not checked\n{items}")
     for file in template_sets.read_template_set(context.templates, template_sets.ALL).files:
         if file.kind != template_sets.TEXT:

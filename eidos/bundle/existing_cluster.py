@@ -21,7 +21,7 @@ from eidos.model.recipe import copy_tree
 from eidos.model.recipe_consistency import agrees, agrees_with_branch, upgrade_steps
 from eidos.model.record import Record, replace
 from eidos.semver import try_parse_version
-from eidos.templates.text_template import markdown_cell
+from eidos.templates.text_template import escape_markdown
 from eidos.wording import list_words
 
 TYPE_CHECKING = False
@@ -324,12 +324,12 @@ class ClusterComparison(Record):
     def summary(self) -> str:
         """The section of a README, in Markdown."""
         rows = [
-            f"| {each.id} | {each.running or '-'} | {each.action} | {markdown_cell(_full_reason(each))} |"
+            f"| {each.id} | {each.running or '-'} | {each.action} | {escape_markdown(_full_reason(each))} |"
             for each in self.decisions.values()
         ]
         table = "\n".join(["| component | runs | decision | why |", "|---|---|---|---|", *rows])
         unknown = "".join(f"\n\n{sentence[0].upper()}{sentence[1:]}." for sentence in self.unknown)
-        return f"## What runs in the cluster already\n\nCompared with the snapshot {markdown_cell(self.label)}.\n\n{table}{unknown}"
+        return f"## What runs in the cluster already\n\nCompared with the snapshot {escape_markdown(self.label)}.\n\n{table}{unknown}"
 
 
 def _full_reason(decision: ComponentDecision) -> str:

@@ -35,7 +35,7 @@ from eidos.host_settings.setting import (
 from eidos.host_settings.system_files import FOLDER_FILE, LAST_FILE, folder_files, sysctl_line
 from eidos.model.number_format import format_scalar
 from eidos.model.record import Record
-from eidos.templates.text_template import Markdown, markdown_cell, markdown_code
+from eidos.templates.text_template import Markdown, escape_markdown, markdown_code
 from eidos.wording import count_of
 
 TYPE_CHECKING = False
@@ -278,7 +278,7 @@ def _settings_table(carriers: Iterable[tuple[Setting, str, str]], reasons: Mappi
     for setting, by, _ in carriers:
         shown = (by if by == "NodeWright" else markdown_code(by)) if by else "not covered"
         name = f"{setting_label(setting)} {markdown_code(setting.name)}"
-        why = f" {markdown_cell(reasons[setting])} |" if has_reasons else ""
+        why = f" {escape_markdown(reasons[setting])} |" if has_reasons else ""
         rows.append(f"| {name} | {markdown_code(setting.value or 'loaded')} | {shown} |{why}")
     if persistence:
         rows.append(f"| persistence mode | `Enabled` | {persistence} |{' |' if has_reasons else ''}")
@@ -309,7 +309,7 @@ def _is_in(setting: Setting, files: Mapping[str, bytes]) -> str:
 
 def _document_list(documents: Sequence[Delivery]) -> str:
     return "\n".join(
-        f"- **{document.form}**, {', '.join(markdown_code(file.path) for file in document.files)}: {markdown_cell(document.instruction)}."
+        f"- **{document.form}**, {', '.join(markdown_code(file.path) for file in document.files)}: {escape_markdown(document.instruction)}."
         for document in documents
     )
 
@@ -355,10 +355,8 @@ def _persistence_text(persists: bool, by_driver: bool, has_script: bool) -> str:
 
 
 def _uncovered_list(uncovered: Sequence[tuple[Setting, str]]) -> str:
-    return "\n".join(
-        f"- {setting_label(setting)} {markdown_code(setting.name + (f'={setting.value}' if setting.value else ''))}: {markdown_cell(why)}."
-        for setting, why in uncovered
-    )
+    rows = ((setting, f"={setting.value}" if setting.value else "", why) for setting, why in uncovered)
+    return "\n".join(f"- {setting_label(each)} {markdown_code(each.name + value)}: {escape_markdown(why)}." for each, value, why in rows)
 
 
 def _summary(count: int, documents: Sequence[Delivery], has_script: bool) -> str:

@@ -37,7 +37,7 @@ from eidos.model.number_format import format_scalar
 from eidos.model.recipe import PAIR
 from eidos.model.recipe_consistency import agrees_with_branch
 from eidos.model.tree_reader import TreeReader
-from eidos.templates.text_template import Markdown, markdown_cell
+from eidos.templates.text_template import Markdown, escape_markdown
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -248,5 +248,5 @@ def _needed_by(id: str, made: Sequence[tuple[Component, str]]) -> str:
 
 
 def _table(heads: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
-    lines = [heads, tuple("---" for _ in heads), *(tuple(map(markdown_cell, row)) for row in rows)]
+    lines = [heads, tuple("---" for _ in heads), *(tuple(map(escape_markdown, row)) for row in rows)]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)

@@ -9,7 +9,7 @@ from eidos.formats.table import INDENT, aligned_rows, heading, join_blocks, key_
 from eidos.log import printable
 from eidos.model.bundle_plan import REFUSE
 from eidos.model.query import written_fields
-from eidos.templates.text_template import markdown_cell, markdown_code
+from eidos.templates.text_template import escape_markdown, markdown_code
 from eidos.terminal import BOLD, RED, YELLOW, paint
 from eidos.wording import count_of
 
@@ -65,11 +65,11 @@ def plan_table(plan: BundlePlan, width: int, colour: bool) -> str:
 
 def plan_markdown(plan: BundlePlan) -> str:
     """``plan`` as a document in Markdown."""
-    lines = ["# Plan of a bundle", "", f"Recipe for: {markdown_cell(written_fields(plan.request) or 'any GPU node')}", ""]
+    lines = ["# Plan of a bundle", "", f"Recipe for: {escape_markdown(written_fields(plan.request) or 'any GPU node')}", ""]
     lines += [f"The bundle has {_size(plan.files, plan.bytes)}. How large images are is not known.", ""]
     if plan.existing:
-        lines += [f"Compared with the snapshot {markdown_cell(plan.existing)}.", ""]
-        lines += [f"- {markdown_cell(sentence)}" for sentence in plan.unknown] + [""] * bool(plan.unknown)
+        lines += [f"Compared with the snapshot {escape_markdown(plan.existing)}.", ""]
+        lines += [f"- {escape_markdown(sentence)}" for sentence in plan.unknown] + [""] * bool(plan.unknown)
     heads = ["", "component", "chart", "version", "namespace", "files", "images", "ClusterRoles"]
     rows = [
         [
@@ -88,10 +88,10 @@ def plan_markdown(plan: BundlePlan) -> str:
         heads += ["runs", "decision"]
         rows = [[*row, each.decision.running, each.decision.action] if each.decision else row for row, each in zip(rows, plan.components)]
     lines += ["## Components, in order of installation", "", *_table(heads, rows), ""]
-    notes = [f"- **{each.id}**: {markdown_cell(text)}" for each in plan.components for text in _asides(each)]
+    notes = [f"- **{each.id}**: {escape_markdown(text)}" for each in plan.components for text in _asides(each)]
     lines += [*notes, ""] if notes else []
     if plan.left_out:
-        lines += ["## Left out", "", *(f"- **{each.id}**: {markdown_cell(each.reason)}" for each in plan.left_out), ""]
+        lines += ["## Left out", "", *(f"- **{each.id}**: {escape_markdown(each.reason)}" for each in plan.left_out), ""]
     rows = [[item.needs, owner, item.what] for owner, item in plan.interruptions()]
     lines += ["## What needs a reboot, a drain or a restart", ""]
     lines += [*(_table(["", "by", "what"], rows) if rows else ["Nothing."]), ""]
@@ -104,10 +104,10 @@ def plan_markdown(plan: BundlePlan) -> str:
         rows = [[setting.name, setting.value, setting.by or f"not covered: {setting.reason}"] for setting in plan.node.settings]
         lines += ["## Settings of the host", "", *_table(["setting", "value", "brought by"], rows), ""]
     lines += ["## Images", ""]
-    lines += [f"- {each.id}: {markdown_cell(text)}" for each in plan.components for text in _images(each)] + [""]
+    lines += [f"- {each.id}: {escape_markdown(text)}" for each in plan.components for text in _images(each)] + [""]
     warnings = _warnings(plan)
     if warnings:
-        lines += ["## Warnings", "", *(f"- {markdown_cell(text)}" for text in warnings), ""]
+        lines += ["## Warnings", "", *(f"- {escape_markdown(text)}" for text in warnings), ""]
     return "\n".join(lines).rstrip() + "\n"
 
 
@@ -191,5 +191,5 @@ def _aside(text: str, width: int, level: int = 2) -> list[str]:
 
 
 def _table(heads: list[str], rows: list[list[str]]) -> list[str]:
-    lines = [heads, ["---"] * len(heads), *([markdown_code(cell) if "*" in cell else markdown_cell(cell) for cell in row] for row in rows)]
-    return [f"| {' | '.join(line)} |" for line in lines]
+    cells = [[markdown_code(cell) if "*" in cell else escape_markdown(cell) for cell in row] for row in rows]
+    return [f"| {' | '.join(line)} |" for line in (heads, ["---"] * len(heads), *cells)]

@@ -19,9 +19,6 @@ if TYPE_CHECKING:
 #: Characters of a value, and rows of a group.
 MAX_VALUE_CHARACTERS, MAX_ROWS = 120, 100
 
-#: What Markdown would read as its own, or as HTML.
-_ESCAPED = "\\`*_{}[]<>|&~"
-
 
 def render_markdown(diff: Diff) -> str:
     """The sentence, then a table for each group of changes."""
@@ -73,4 +70,6 @@ def _escape(text: str) -> str:
     >>> print(_escape("a|b <c>"))
     a\|b \<c\>
     """
-    return "".join("\\" + char if char in _ESCAPED else char for char in printable(" ".join(text.split())))
+    from eidos.templates.text_template import escape_markdown
+
+    return escape_markdown(printable(" ".join(text.split())))

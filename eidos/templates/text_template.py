@@ -110,7 +110,11 @@ def _encodable(text: str) -> str:
 
 
 def escape_markdown(text: str) -> str:
-    """A text on one line of Markdown in which nothing is markup."""
+    r"""A text on one line of Markdown, or in a cell of a table, in which nothing is markup.
+
+    >>> escape_markdown("a|b\nc")
+    'a\\|b c'
+    """
     return _encodable(text).translate(_LINE_BREAKS).translate(_MARKUP)
 
 
@@ -123,12 +127,3 @@ def markdown_code(text: str) -> str:
 def shell_word(text: str) -> str:
     """One word for a shell, always in single quotes, in which no character is special (POSIX.1-2017, Shell Command Language 2.2.2)."""
     return "'" + text.replace("'", "'\"'\"'") + "'"
-
-
-def markdown_cell(text: str) -> str:
-    r"""Text for a cell of a table in Markdown.
-
-    >>> markdown_cell("a|b\nc")
-    'a\\|b c'
-    """
-    return text.translate(_LINE_BREAKS).translate(_MARKUP)

@@ -26,7 +26,7 @@ from eidos.formats import from_text
 from eidos.model.bundle_plan import BundlePlan
 from eidos.model.recipe import Recipe
 from eidos.recipe.charts import load_charts
-from eidos.templates.text_template import markdown_cell
+from eidos.templates.text_template import escape_markdown
 from eidos.workflow import make_recipe, plan_bundle
 from tests import chart_data
 from tests.support.bundle_files import RECIPES, ROOT, build, each_recipe, load_yaml, recipe, shipped_charts
@@ -69,7 +69,7 @@ def test_a_plan_is_what_its_bundle_has(path: Path) -> None:
     for each in shown.components:
         for word in (each.id, each.version, *each.images, *each.unknown):
             assert "".join(word.split()) in flat, word
-            assert markdown_cell(word) in document
+            assert escape_markdown(word) in document
     assert max(map(len, text.splitlines())) <= 100 or "/" in max(text.splitlines(), key=len)
 
 

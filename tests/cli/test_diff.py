@@ -64,11 +64,11 @@ def test_a_patch_is_refused_for_a_file_in_which_its_paths_are_others(capfd: pyte
 
 
 def test_markdown_escapes_what_markdown_would_read(capfd: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    odd = replace(OLD, measurements=(Measurement("OS", (Subtype("release", {"NAME": "<b>|*x*`"}),)),))
+    odd = replace(OLD, measurements=(Measurement("OS", (Subtype("release", {"NAME": "<b>|*x*` $y$"}),)),))
     (tmp_path / "odd.yaml").write_text(to_yaml(odd.to_tree()))
     assert run("odd.yaml", "new.yaml", "-t", "markdown", "--all") == 0
     out = capfd.readouterr().out
-    assert "\\<b\\>\\|\\*x\\*\\`" in out
+    assert "\\<b\\>\\|\\*x\\*\\` \\$y\\$" in out
     assert "### GPU.smi" in out
 
 

@@ -466,7 +466,7 @@ PARSERS: dict[str, Parser] = {
     "template": _of_text(template_syntax.split_text, "@{a}", "@@{", "`", "```\n", "\n", "@{"),
     "template in parts": _of_text(text_template.parse_template, "@{a}", "@@{", "`", "```\n", "\n", "@{"),
     "shell word": _of_text(text_template.shell_word),
-    "Markdown cell": _of_text(text_template.markdown_cell, "|", "`"),
+    "text in Markdown": _of_text(text_template.escape_markdown, "|", "`"),
     # What a network says
     "kubeconfig": _of_bytes(_kubeconfig, "a: b\n", "clusters:\n", "- name: x\n"),
     "URL": _of_text(url.parse_url, "http://", "a:", "@", "/", "["),
