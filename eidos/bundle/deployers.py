@@ -298,9 +298,11 @@ def _render(
     warnings: list[str],
 ) -> dict[str, bytes]:
     """What helm makes of each chart, with its manifests after it: a file for each component."""
-    import shutil
+    import os
 
-    helm = shutil.which("helm")
+    from eidos.process.run import find_program
+
+    helm = find_program("helm", os.environ)
     if helm is None:
         raise Unavailable("helm was not found, which renders the charts", "install helm 3.17 or newer, or use another --deployer")
     rendered = {}

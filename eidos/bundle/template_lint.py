@@ -16,13 +16,14 @@ in place of their placeholders; a warning says which of these programs the machi
 
 from __future__ import annotations
 
+import os
 import time
 
 from eidos.bundle import template_sets
 from eidos.errors import EidosError
 from eidos.model.lint_issue import ERROR, WARNING, LintIssue, deduplicated
 from eidos.model.query import FIELDS
-from eidos.process.run import EXITED, TIMED_OUT, Command, run_program
+from eidos.process.run import EXITED, TIMED_OUT, Command, find_program, run_program
 from eidos.templates.text_template import fill_text
 from eidos.templates.tree_template import placeholder_line, placeholders
 from eidos.wording import did_you_mean
@@ -179,10 +180,8 @@ class _Samples(dict[str, str]):
 
 def _lint_scripts(scripts: list[tuple[str, str]]) -> Iterator[LintIssue]:
     """The faults that bash and shellcheck report."""
-    import shutil
-
     for program in ("bash", "shellcheck"):
-        path = shutil.which(program)
+        path = find_program(program, os.environ)
         if path is None:
             if scripts:
                 yield LintIssue(

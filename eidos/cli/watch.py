@@ -124,7 +124,7 @@ VERB = Verb(
 
 def run(values: Values) -> int:
     """Watch until --count cycles are over or a signal ends the program."""
-    from eidos.watch.change_program import ChangeProgram, find_program
+    from eidos.watch.change_program import ChangeProgram, require_program
     from eidos.watch.watch_metrics import WatchMetrics
 
     if sys.platform != "linux":
@@ -136,7 +136,7 @@ def run(values: Values) -> int:
         from eidos.files.atomic_write import Unwritable
 
         raise Unwritable("standard output", "it is closed")
-    program = None if values["on-change"] is None else ChangeProgram(find_program(values["on-change"]), values["on-change-timeout"])
+    program = None if values["on-change"] is None else ChangeProgram(require_program(values["on-change"]), values["on-change-timeout"])
     names = collectors.list_collectors()
     left_out = select_collectors(values["without"], names)
     selected = [name for name in names if name not in left_out]

@@ -11,17 +11,15 @@ import time
 
 from eidos import log
 from eidos.errors import InvalidInput
-from eidos.process.run import EXITED, NOT_STARTED, TIMED_OUT, Command, run_program
+from eidos.process.run import EXITED, NOT_STARTED, TIMED_OUT, Command, find_program, run_program
 
 #: Bytes that it may print; what it prints is not shown, but for the end of its standard error when it fails.
 OUTPUT_LIMIT_BYTES = 1 << 20
 
 
-def find_program(name: str) -> str:
+def require_program(name: str) -> str:
     """The path of a program, looked up in PATH unless it has a slash. Raises InvalidInput when there is none that can be run."""
-    import shutil
-
-    path = shutil.which(name)
+    path = find_program(name, os.environ)
     if path is None:
         why = "not executable" if os.path.isfile(name) and "/" in name else "no such program"
         raise InvalidInput(f"--on-change: cannot run {name!r}: {why}", "name an executable file; put its arguments into a script")

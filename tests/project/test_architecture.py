@@ -228,8 +228,9 @@ def uses(file: str, pattern: str) -> list[str]:
             STARTS_PROCESSES,
         ),
         (r"(threading\.)(Thread|Timer)|_thread\.start_.*|concurrent.*|multiprocessing.*", STARTS_THREADS),
+        (r"shutil\.which", {"eidos/process/run.py": "find_program, which skips relative folders of PATH"}),
     ],
-    ids=["processes", "threads"],
+    ids=["processes", "threads", "programs"],
 )
 def test_processes_and_threads_are_started_in_one_room(pattern: str, allowed: dict[str, str]) -> None:
     matches = {file: uses(file, pattern) for file in PACKAGE_FILES}

@@ -25,7 +25,7 @@ from eidos.process.child import Child, reap_children
 from eidos.server.deadline import Deadline
 from eidos.server.metrics_listener import MetricsApplication
 from eidos.server.request_context import RequestContext
-from eidos.watch.change_program import OUTPUT_LIMIT_BYTES, ChangeProgram, find_program
+from eidos.watch.change_program import OUTPUT_LIMIT_BYTES, ChangeProgram, require_program
 from eidos.watch.node_marks import HEARTBEAT_S, MAXIMUM_NAMES, MINIMUM_INTERVAL_S, NodeMarks, apply_in_child
 from eidos.watch.node_watch import Cycle
 from eidos.watch.watch_metrics import TEXT_LIMIT_BYTES, SharedText, WatchMetrics
@@ -86,13 +86,19 @@ def test_a_program_that_went_away_is_logged(tmp_path: Path, logged: list[tuple[s
     assert logged == [("warn", f"--on-change {tmp_path}/gone: cannot run it: no such file or directory")]
 
 
-def test_a_program_that_cannot_be_run_is_refused_at_once(tmp_path: Path) -> None:
-    assert find_program("sh").endswith("/sh")
+def test_a_program_that_cannot_be_run_is_refused_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert require_program("sh").endswith("/sh")
     plain = tmp_path / "plain"
     plain.write_text("", encoding="utf-8")
     for name, why in ((str(plain), "not executable"), (str(tmp_path / "none"), "no such program"), ("no-such-program", "no such program")):
         with pytest.raises(InvalidInput, match=re.escape(f"--on-change: cannot run {name!r}: {why}")):
-            find_program(name)
+            require_program(name)
+    plain.chmod(0o755)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PATH", ".")
+    with pytest.raises(InvalidInput, match="cannot run 'plain': no such program"):
+        require_program("plain")
+    assert require_program("./plain") == "./plain"
 
 
 # ---- marks ----
