@@ -15,6 +15,7 @@ from eidos import collectors
 from eidos.errors import InvalidInput, NotFound, Unavailable, os_error_reason
 from eidos.model.measurement import TYPES
 from eidos.model.plugin import FOLDERS, Plugin, digest_of, format_sums, is_plugin_name, read_carried, split_reference
+from eidos.recipe.data_folder import ENDINGS
 from eidos.wording import list_words
 
 TYPE_CHECKING = False
@@ -26,6 +27,9 @@ IGNORED = ("README", "README.md", "LICENSE", "LICENSE.txt", "__pycache__")
 
 #: Bytes of a file, and files of a plug-in.
 FILE_LIMIT, FILES_LIMIT = 8 << 20, 10_000
+
+#: Names that collectors of a plug-in cannot have besides those of our collectors: GPU.smi and GPU.gpu-0 are of the collector gpu.
+_TAKEN = ("gpu.gpu", "gpu.smi")
 
 _OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
 
@@ -42,10 +46,14 @@ def open_plugin(path: str) -> Plugin:
     added = {}
     for name in plugin.files:
         parts = name.split("/")
+        if len(parts) == 1:
+            raise InvalidInput(f"{path}/{name} is not a folder", "put the file into a folder of this name")
+        if parts[0] in ("checks", "recipes") and not name.endswith(ENDINGS):
+            raise InvalidInput(f"{path}/{name}: unexpected file", f"names of files there end with {list_words(ENDINGS)}")
         if parts[0] == "collectors" and not parts[-1].startswith("_"):
             collector = _collector_name(parts, path)
-            if collector in known:
-                raise InvalidInput(f"{path}/{name}: there is a collector {collector!r} already", "rename the file")
+            if collector in known or collector in _TAKEN:
+                raise InvalidInput(f"{path}/{name}: there are readings of {collector!r} already", "rename the file")
             added[collector] = name
     for collector, name in added.items():
         collectors.add_collector(collector, os.path.join(plugin.path, name), plugin.files[name])

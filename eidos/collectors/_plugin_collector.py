@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from eidos.errors import EidosError, InvalidData, NotApplicable, Unavailable
 from eidos.files.host import Host
-from eidos.model.measurement import REVEALED, SECRET, WITHHELD, Gap, Subtype
+from eidos.model.measurement import ABSENT, REVEALED, SECRET, UNREADABLE, VOLATILE, WITHHELD, Gap, Subtype
 from eidos.model.number_format import format_scalar
 from eidos.model.record import replace
 from eidos.redact.harmless_names import show_value
 from eidos.redact.secrets_in_text import redact_text
+from eidos.wording import list_words
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
     from eidos.collectors import CollectFunction, Sources
     from eidos.model.measurement import Part
     from eidos.redact.harmless_names import NameList
+
+#: Kinds of gaps that a collector may yield.
+_GAPS = (UNREADABLE, ABSENT, SECRET)
 
 #: What to do about a collector that does not follow the contract.
 HINT = "report it to the author of the plug-in; 'eidos help plugins' has the contract"
@@ -68,6 +72,8 @@ def _shown_parts(name: str, parts: Iterator[Part], sources: Sources, names: Name
     try:
         for part in parts:
             if isinstance(part, Gap):
+                if part.kind not in _GAPS:
+                    raise InvalidData(f"yielded a Gap of the kind {part.kind!r}; expected {list_words(_GAPS)}", HINT)
                 yield Gap(part.kind, redact_text(str(part.what))[0], redact_text(str(part.why))[0])
             elif isinstance(part, Subtype):
                 yield from _shown_subtype(name, part, sources, names)
@@ -84,9 +90,10 @@ def _shown_parts(name: str, parts: Iterator[Part], sources: Sources, names: Name
 
 
 def _shown_subtype(name: str, part: Subtype, sources: Sources, names: NameList) -> Iterator[Part]:
-    own = name.partition(".")[2]
-    if part.name != own and not str(part.name).startswith((f"{own}.", f"{own}-")):
-        raise InvalidData(f"yielded the subtype {part.name!r}; expected {own!r}, or a name that begins with {own + '-'!r}", HINT)
+    own, subtype = name.partition(".")[2], str(part.name).removesuffix(VOLATILE)
+    if (subtype != own and not subtype.startswith(f"{own}-")) or "." in subtype:  # as in the name of a unit
+        expected = f"{own!r}, or a name that begins with {own + '-'!r} and has no dot"
+        raise InvalidData(f"yielded the subtype {part.name!r}; expected {expected}", HINT)
     shown: dict[str, str | int | float | bool] = {}
     items: tuple[tuple[object, object], ...] = tuple(part.data.items())  # of any type: others wrote it
     for key, value in items:

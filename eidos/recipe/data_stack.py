@@ -78,7 +78,8 @@ def part_of_keys(name: str, contents: Mapping[str, bytes]) -> DataPart:
 def canonical_paths(parts: Sequence[DataPart], shipped: Iterable[str]) -> list[dict[str, str]]:
     """For each data folder, the path of each of its files in the merged data.
 
-    Of several folders, an overlay that is not shipped has the name of its folder.
+    Of several folders, an overlay that is not shipped has the name of its folder. Raises InvalidInput for checks of a plug-in in a file of a
+    name that there is.
     """
     known = set(shipped)
     labels: list[str] = []
@@ -90,6 +91,10 @@ def canonical_paths(parts: Sequence[DataPart], shipped: Iterable[str]) -> list[d
         paths = {}
         for name in part.files:
             path = canonical(name)
+            if part.below and path.startswith("checks/"):
+                if path in known:
+                    raise InvalidInput(f"{part.shown(name)}: there is a file {path} already, whose checks would be lost", "rename the file")
+                known.add(path)
             is_own = len(parts) > 1 and path.startswith(OVERLAYS) and path not in known
             paths[name] = f"{OVERLAYS}{label}/{path[len(OVERLAYS) :]}" if is_own else path
         listings.append(paths)

@@ -144,7 +144,13 @@ def test_links_are_refused(run: Run) -> None:
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("collectors/os_release.py", "there is a collector 'os.release' already"),
+        ("collectors/os_release.py", "there are readings of 'os.release' already"),
+        ("collectors/gpu_smi.py", "there are readings of 'gpu.smi' already"),
+        ("collectors/gpu_gpu.py", "there are readings of 'gpu.gpu' already"),
+        ("collectors", "collectors is not a folder"),
+        ("checks", "checks is not a folder"),
+        ("checks/README.md", "unexpected file"),
+        ("recipes/overlays/x.txt", "unexpected file"),
         ("collectors/gpu.py", "not the name of a collector"),
         ("collectors/tpu_x.py", "not the name of a collector"),
         ("collectors/os_x.txt", "not the name of a collector"),
@@ -180,6 +186,19 @@ def test_two_plugins_with_one_collector_and_missing_folders(run: Run) -> None:
         ("def collect(sources):\n    yield Subtype('sysctl', {'a': 1})", "failed", "expected 'bad'"),
         ("def collect(sources):\n    yield Subtype('bad', {'a': []})", "failed", "expected a scalar"),
         ("def collect(sources):\n    yield 'text'", "failed", "expected a Subtype or a Gap"),
+        *(
+            (
+                f"def collect(sources):\n    yield Subtype({name!r}, {{'a': 1}})",
+                "failed",
+                f"yielded the subtype {name!r}; expected 'bad', or",
+            )
+            for name in ("badx", "bad.service", "bad-2.x")
+        ),
+        ("def collect(sources):\n    yield Subtype('bad-2', {'a': 1})", "ok", None),
+        *(
+            (f"def collect(sources):\n    yield Gap({kind!r}, 'x', 'y')", "failed", f"yielded a Gap of the kind {kind!r}; expected ")
+            for kind in ("missing", "revealed")
+        ),
         ("def collect(sources):\n    yield Subtype('bad', {'a': 'Zq7kD02mWx91LpTe'}, {'a': 'token=Zq7kD02mWx91LpTe'})", "ok", None),
         (
             "def collect(sources):\n    yield Subtype('bad', {'a': 1})\n    yield Gap('unreadable', '/x', 'pw=Zq7kD02mWx91LpTe')",
@@ -215,6 +234,17 @@ def test_the_checks_and_the_data_of_plugins(pyz: Path, tmp_path: Path, run: Run)
     assert report["metadata"]["plugins"].startswith("acme@sha256:")
     status, recipe = program("recipe", "--plugin", "other")
     assert status == 0 and recipe["metadata"]["recipe-data"] != program("recipe")[1]["metadata"].get("recipe-data")
+
+
+def test_checks_of_plugins_replace_none(run: Run) -> None:
+    for name in ("acme", "other"):
+        write(f"{name}/checks/racks.yaml", "checks: []\n")
+    assert run("recipe", "--plugin", "acme")[0] == 0
+    status, _, err = run("recipe", "--plugin", "acme", "--plugin", "other")
+    assert status == 2 and "other/checks/racks.yaml: there is a file checks/racks.yaml already, whose checks would be lost" in err
+    write("third/checks/driver.yml", "checks: []\n")
+    status, _, err = run("recipe", "--plugin", "third")
+    assert status == 2 and "third/checks/driver.yml: there is a file checks/driver.yaml already" in err
 
 
 def test_what_data_of_plugins_cannot_be_combined_with(run: Run) -> None:
