@@ -78,7 +78,7 @@ def _read_carried(name: str, digest: str) -> Plugin:
 def _read_folder(path: str) -> Plugin:
     try:
         folder = os.path.realpath(path)
-        _check_parents(folder, path)
+        _check_folder(folder, path)
         files = dict(_read_files(folder, path))
     except FileNotFoundError as fault:
         raise NotFound(f"{path}: no such folder", "name a folder with collectors/, checks/ or recipes/") from fault
@@ -103,23 +103,31 @@ def _collector_name(parts: Sequence[str], path: str) -> str:
     return f"{type_name}.{rest}"
 
 
-def _check_parents(folder: str, shown: str) -> None:
-    """Refuse a folder that somebody else could replace: every folder above it counts, but a sticky one of root, such as /tmp."""
-    status = os.stat(folder)
+def _check_folder(folder: str, shown: str) -> None:
+    """Refuse a folder that somebody else could replace, or that is reached by a path that somebody else could change."""
+    status = os.stat(shown)
     if not stat.S_ISDIR(status.st_mode):
         raise InvalidInput(f"{shown} is not a folder", "name a folder with collectors/, checks/ or recipes/")
+    _check_path(os.path.join(os.getcwd(), shown))
     _check_owner(folder, status)
-    while folder != "/":
-        folder = os.path.dirname(folder)
-        status = os.stat(folder)
-        if not (status.st_uid == 0 and status.st_mode & stat.S_ISVTX):
-            _check_owner(folder, status)
+
+
+def _check_path(path: str) -> None:
+    """Check each folder and each link that leads to an absolute path; sticky folders of root, such as /tmp, may be writable."""
+    for end in [number for number, character in enumerate(path) if character == "/"] + [len(path)]:
+        part = path[:end] or "/"
+        status = os.lstat(part)
+        if stat.S_ISLNK(status.st_mode):
+            _check_owner(part, status)
+            _check_path(os.path.join(os.path.dirname(part), os.readlink(part)))
+        elif not (status.st_uid == 0 and status.st_mode & stat.S_ISVTX):
+            _check_owner(part, status)
 
 
 def _check_owner(path: str, status: os.stat_result) -> None:
     if status.st_uid not in (0, os.geteuid()):
         raise InvalidInput(f"{path} belongs to user {status.st_uid}", "use a folder that belongs to you or to root")
-    if status.st_mode & _OTHERS_WRITE:
+    if status.st_mode & _OTHERS_WRITE and not stat.S_ISLNK(status.st_mode):  # links have no mode
         raise InvalidInput(f"{path}: others can write to it", f"run 'chmod go-w {path}'")
 
 

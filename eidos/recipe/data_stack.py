@@ -78,8 +78,8 @@ def part_of_keys(name: str, contents: Mapping[str, bytes]) -> DataPart:
 def canonical_paths(parts: Sequence[DataPart], shipped: Iterable[str]) -> list[dict[str, str]]:
     """For each data folder, the path of each of its files in the merged data.
 
-    Of several folders, an overlay that is not shipped has the name of its folder. Raises InvalidInput for checks of a plug-in in a file of a
-    name that there is.
+    Of several folders, an overlay that is not shipped has the name of its folder. Raises InvalidInput for a file of checks that a plug-in
+    would put in place of another.
     """
     known = set(shipped)
     labels: list[str] = []

@@ -133,6 +133,29 @@ def test_what_others_can_write_is_refused(run: Run) -> None:
     assert run("snapshot", "--plugin", "acme", "--root", "host", "--only", "os.asset")[0] == 0
 
 
+def test_others_cannot_change_the_path_to_a_folder(run: Run, tmp_path: Path) -> None:
+    example()
+    words = ("--root", "host", "--only", "os.asset", "--plugin")
+    Path("open").mkdir()
+    Path("own").mkdir()
+    for link, target in (("link", "acme"), ("own/link", f"{tmp_path}/link"), ("open/link", "../acme")):
+        Path(link).symlink_to(target)
+    for path in ("link", "own/link", "./own/../link/", "/".join([".", *["acme/.."] * 400, "acme"])):
+        assert run("snapshot", *words, path)[0] == 0, path[:20]
+    os.chmod("open", 0o777)
+    status, _, err = run("snapshot", *words, "open/link")
+    assert status == 2 and f"{tmp_path}/open: others can write to it" in err
+    os.chmod("open", 0o1777)
+    assert run("snapshot", *words, "open/link")[0] == (0 if os.geteuid() == 0 else 2)
+    Path("circle").symlink_to("circle")
+    assert "too many levels of symbolic links" in run("snapshot", *words, "circle")[2]
+    if os.geteuid() == 0:
+        os.chown("link", 12345, 0, follow_symlinks=False)
+        for path in ("link", "own/link"):
+            status, _, err = run("snapshot", *words, path)
+            assert status == 2 and f"{tmp_path}/link belongs to user 12345" in err, path
+
+
 def test_links_are_refused(run: Run) -> None:
     example()
     write("elsewhere.py", "")
