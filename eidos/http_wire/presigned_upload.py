@@ -135,7 +135,8 @@ def upload(
     url = target.url
     proxy = proxy_from_environment(url.scheme, url.host, url.port, environ)
     proxy = check_proxy_url(proxy, f"{url.scheme.upper()}_PROXY") if proxy else None
-    pool = ConnectionPool(Endpoint(url.origin, ca, proxy=proxy, hints=_HINTS))
+    # The setting is that of registries: a store is often another's.
+    pool = ConnectionPool(Endpoint(url.origin, ca, proxy=proxy, hints=_HINTS, trusts_system=True))
     digests = _Digests(data)
     headers = _headers(target, digests, content_type)
 

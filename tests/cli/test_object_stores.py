@@ -259,6 +259,10 @@ def test_the_authority_of_a_store_is_configured_as_that_of_a_registry(run: Run, 
         monkeypatch.setenv("EIDOS_CA_FILE", str(tmp_path / "ca.pem"))
         assert run("recipe", "--gpu", "h100", "-o", store.sign("/b/x"))[0] == 0
         assert "/b/x" in store.objects
+        monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
+        (tmp_path / "other").mkdir()
+        monkeypatch.setenv("EIDOS_CA_FILE", str(make_certificate(tmp_path / "other") / "ca.pem"))
+        assert run("recipe", "--gpu", "h100", "-o", store.sign("/b/y"))[0] == 0  # those of the system count, too
 
 
 def test_a_proxy_of_the_environment_is_used(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
