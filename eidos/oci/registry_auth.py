@@ -33,6 +33,9 @@ CLIENT_ID = "eidos"
 
 LOGIN_HINT = "log in with 'docker login' or 'podman login', or set REGISTRY_AUTH_FILE to a file with the login"
 
+#: What a registry needs that takes its own address for one of http.
+EXTERNAL_ADDRESS_HINT = "configure the registry's external address, or X-Forwarded-Proto of the proxy before it"
+
 #: Characters of a header that are read, and challenges in it.
 HEADER_LIMIT, CHALLENGES_LIMIT = 8192, 16
 
@@ -98,8 +101,7 @@ class RegistryAuth:
         except EidosError as fault:
             raise AuthError(f"{host}: its challenge names no valid token server", "check the address of the registry") from fault
         if url.scheme == "http" and not self._allows_http:
-            hint = "use --plain-http, or set EIDOS_PLAIN_HTTP=true"
-            raise AuthError(f"{host}: its token server {url.origin} is not encrypted", hint)
+            raise AuthError(f"{host}: its token server {url.origin} is not encrypted", EXTERNAL_ADDRESS_HINT)
         fields = [(name, challenge.parameters[name]) for name in ("service",) if name in challenge.parameters]
         # Docker's client always asks for what it needs, so that some registries do not name it.
         scopes = challenge.parameters.get("scope", "").split() or [f"repository:{self._reference.repository}:pull,push"]

@@ -18,7 +18,7 @@ from eidos.http_wire.connection_pool import BodyTooLarge, ConnectionBroken, Conn
 from eidos.http_wire.url import REDIRECT_LIMIT, parse_url
 from eidos.log import printable
 from eidos.model.record import Record
-from eidos.oci.registry_auth import LOGIN_HINT, RegistryAuth
+from eidos.oci.registry_auth import EXTERNAL_ADDRESS_HINT, LOGIN_HINT, RegistryAuth
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -211,8 +211,8 @@ class RegistryClient:
         except (EidosError, ValueError) as fault:
             raise RegistryError(f"{self.origin}: redirect to an invalid URL", "check the address of the registry") from fault
         if url.scheme == "http" and not self.settings.plain_http:
-            hint = "configure the registry's external address, or X-Forwarded-Proto of the proxy before it"
-            raise RegistryError(f"{self.origin}: redirect to {url.origin} not followed, because it is not encrypted", hint)
+            message = f"{self.origin}: redirect to {url.origin} not followed, because it is not encrypted"
+            raise RegistryError(message, EXTERNAL_ADDRESS_HINT)
         return url
 
     def error(self, response: RegistryResponse, what: str) -> Exception:
