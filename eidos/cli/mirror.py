@@ -56,7 +56,7 @@ VERB = Verb(
         ("eidos mirror bundle --check mirror.example.com/x", "report what is missing there"),
     ),
     notes=(
-        "An image is checked under its tag, or under its digest if it has no tag. Images that only other settings pull are not checked.",
+        "An image is checked by its digest, or by its tag if it has no digest. Images that only other settings pull are not checked.",
         "Exit status: 0 done; 1 the registry failed; 2 wrong usage; 4 --push, --check: something is missing; 5 modified, or not a bundle.",
     ),
 )
@@ -161,11 +161,12 @@ def _push(needed: MirrorList, files: Mapping[str, bytes], blobs: Mapping[str, St
 
 def _check(needed: MirrorList, values: Values, report: dict[str, Any]) -> int:
     """Add what a registry lacks to the report; the exit status."""
-    from eidos.bundle.registry_mirror import parse_registry
+    from eidos.bundle.registry_mirror import mirror_image, parse_registry
     from eidos.oci.reference import parse_reference
 
     registry = parse_registry(values["check"])
-    references = [f"oci://{image.at(registry)}" for image in needed.images if not image.optional]
+    # As a node pulls it: a tag with another digest does not help.
+    references = [f"oci://{mirror_image(image.source, registry)}" for image in needed.images if not image.optional]
     references += [chart.at(registry) for chart in needed.charts]
     deadline = time.monotonic() + values["timeout"]
     missing = []

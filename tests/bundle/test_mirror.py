@@ -8,6 +8,7 @@ import shutil
 import subprocess
 from collections.abc import Iterator
 from functools import cache
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -270,6 +271,8 @@ def fill(registry: OciRegistry, host: str, but: str = "") -> None:
         name, _, target = text.partition("/")[2].rpartition("@" if "@" in text else ":")
         if not but or but not in text:
             registry.put_manifest(name, target, b"{}", "application/vnd.docker.distribution.manifest.list.v2+json")
+            digests = {image.digest for image in needed().images if image.at(host) == text and image.digest}
+            registry.manifests.update({(name, digest): registry.manifests[name, target] for digest in digests})
 
 
 def test_a_check_reports_what_a_registry_lacks(registry: OciRegistry, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
@@ -286,6 +289,21 @@ def test_a_check_reports_what_a_registry_lacks(registry: OciRegistry, tmp_path: 
     assert main([*line, "-t", "json"]) == 0
     tree: dict[str, Any] = json.loads(capfd.readouterr().out)
     assert tree["missing"] == [] and tree["checked"] == len(pulled_images(bundle())) + len(needed().charts)
+
+
+def test_a_tag_with_another_digest_is_no_image(registry: OciRegistry, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    kind, digest = "application/vnd.oci.image.index.v1+json", f"sha256:{sha256(b'{}').hexdigest()}"
+    entries = [{"image": f"r.example.com/a:1@{digest}", "component": "a"}, {"image": "r.example.com/b:1", "component": "a"}]
+    document = json.dumps({"images": entries, "charts": [], "manifests": [], "unknown": []}).encode()
+    sums = f"{sha256(document).hexdigest()}  images.json\n".encode()
+    write_bundle(Bundle({"images.json": document, "checksums.txt": sums}, ()), str(tmp_path / "made"))
+    line = ["mirror", str(tmp_path / "made"), "--check", registry.host, "--plain-http"]
+    registry.put_manifest("a", "1", b"{ }", kind)
+    registry.put_manifest("b", "1", b"{ }", kind)
+    assert main(line) == 4
+    assert capfd.readouterr().out == f"{registry.host}/a:1@{digest}\n"
+    registry.put_manifest("a", "2", b"{}", kind)
+    assert main(line) == 0
 
 
 def test_a_registry_that_does_not_respond_is_no_registry_without_images(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
