@@ -279,7 +279,7 @@ def _read_registry_data(location: str, values: Values | None) -> DataPart:
     from eidos.recipe.data_folder import read_folder
     from eidos.recipe.data_stack import DataPart
 
-    with registry_locations.temporary_folder_of(location, values, registry_locations.DATA) as folder:
+    with registry_locations.temporary_folder_of(location, values, registry_locations.DATA) as (folder, _):
         return DataPart(location, read_folder(folder))
 
 
@@ -292,7 +292,7 @@ def local_folder(location: str, values: Values | None, stack: ExitStack, kind: s
         return location
     from eidos.cli import registry_locations
 
-    return stack.enter_context(registry_locations.temporary_folder_of(location, values, getattr(registry_locations, kind)))
+    return stack.enter_context(registry_locations.temporary_folder_of(location, values, getattr(registry_locations, kind)))[0]
 
 
 def snapshot_folder(location: str, values: Values | None, stack: ExitStack) -> str | None:

@@ -167,8 +167,8 @@ def describe(artifact_type: str) -> str:
 
 
 @contextmanager
-def temporary_folder_of(location: str, values: Values | None, expected: str) -> Iterator[str]:
-    """The files of an artifact, in a temporary folder; InvalidInput when it is not of the ``expected`` type.
+def temporary_folder_of(location: str, values: Values | None, expected: str) -> Iterator[tuple[str, str]]:
+    """The files of an artifact, in a temporary folder, and its digest; InvalidInput when it is not of the ``expected`` type.
 
     Nothing but digests of layers is verified.
     """
@@ -179,7 +179,7 @@ def temporary_folder_of(location: str, values: Values | None, expected: str) -> 
             is_what = describe(artifact.manifest.artifact_type)
             raise InvalidInput(f"{location}: {is_what}, not {NAMES[expected]}", "check the reference")
         unpack_artifact(store, artifact, folder)
-        yield folder
+        yield folder, artifact.digest
 
 
 def unpack_artifact(store: ArtifactStore, artifact: PulledArtifact, folder: str) -> set[str]:

@@ -102,10 +102,15 @@ def run(values: Values) -> int:
 
     from eidos.bundle.verification import inspect_bundle
 
-    path = values["bundle"]
+    path, digest = values["bundle"], ""
     policy = _policy(values)
     with ExitStack() as stack:
-        inspection = inspect_bundle(document_locations.local_folder(path, values, stack), values["ignore"])
+        folder = path
+        if document_locations.is_in_registry(path):
+            from eidos.cli import registry_locations
+
+            folder, digest = stack.enter_context(registry_locations.temporary_folder_of(path, values, registry_locations.BUNDLE))
+        inspection = inspect_bundle(folder, values["ignore"])
     result_of_policy = None
     if policy is not None and not inspection.problems:
         from eidos.sign.signature_policy import apply_policy
@@ -113,9 +118,13 @@ def run(values: Values) -> int:
 
         result_of_policy = apply_policy(policy, inspection.attestations, deadline_after(values["timeout"]))
     if values["format"] in ("json", "yaml"):
-        text = serialize(_tree(path, inspection, result_of_policy), values["format"])
+        tree = _tree(path, inspection, result_of_policy)
+        text = serialize({**tree, "digest": digest} if digest else tree, values["format"])
     else:
-        text = fit_locale("".join(f"{printable(line)}\n" for line in _lines(path, inspection, result_of_policy)))
+        lines = _lines(path, inspection, result_of_policy)
+        if digest and not inspection.problems:  # a tag may be of another bundle by now
+            lines.insert(1, f"digest: {digest}")
+        text = fit_locale("".join(f"{printable(line)}\n" for line in lines))
     write_document(STDOUT, text)
     if inspection.ignored:
         log.warn(f"{path}: ignored: {', '.join(map(printable, inspection.ignored))}")
@@ -170,10 +179,8 @@ def _lines(path: str, inspection: Inspection, result_of_policy: PolicyResult | N
         signatures = [name for name in inspection.attestations if name != STATEMENT]
         note = [f"(not checked: {count_of(len(signatures), 'signature')}; use --key, --allowed-signers or --policy)"] if signatures else []
         return [f"{path}: OK", *(note or [LIMITS])]
-    lines = [
-        f"{path}: {'OK' if result_of_policy.holds else 'unchanged'}",
-        f"checked: every file, by {CHECKSUMS}; the statement is about that",
-    ]
+    about = "; the statement is about that" if STATEMENT in inspection.attestations else ""
+    lines = [f"{path}: {'OK' if result_of_policy.holds else 'unchanged'}", f"checked: every file, by {CHECKSUMS}{about}"]
     for result in sorted(result_of_policy.results, key=lambda result: _OUTCOMES.index(result.outcome)):
         name = result.path.rpartition("/")[2]
         if result.outcome == VALID:

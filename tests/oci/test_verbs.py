@@ -420,9 +420,11 @@ def test_documents_are_read_from_a_registry(run: Run, tmp_path: Path) -> None:
 
 
 def test_bundles_are_read_from_a_registry(run: Run, bundle: Path) -> None:
-    run("push", "made", "@@/read/bundle:v1")
+    digest = run("push", "made", "@@/read/bundle:v1")[1].strip()
     status, out, err = run("verify", "@@/read/bundle:v1")
     assert (status, out.splitlines()[0].endswith("/read/bundle:v1: OK")) == (0, True), err
+    assert out.splitlines()[1] == f"digest: {digest}", "what was verified, wherever the tag leads later"
+    assert json.loads(run("verify", "@@/read/bundle:v1", "-t", "json")[1])["digest"] == digest
     assert run("diff", "made", "@@/read/bundle:v1", "--exit-code")[0] == 0
     status, _, err = run("recipe", "-f", "@@/read/bundle:v1", "--gpu", "h100")
     assert (status, "a bundle, not a snapshot" in err, "eidos pull oci://" in err) == (2, True, True), err
