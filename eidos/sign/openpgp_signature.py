@@ -111,7 +111,7 @@ def read_signer(status: bytes, fingerprint: str, failure: str) -> str:
     if not trusted and (signers or (missing and not reason)):
         raise UnknownSigner(signers[-1][-1] if signers else missing[0])
     if reason or not trusted or "GOODSIG" not in keywords or (failure and not missing):
-        raise IntegrityError(f"gpg: {reason or failure or 'no valid signature'}")
+        raise IntegrityError(f"gpg: {reason or failure.removeprefix('gpg: ') or 'no valid signature'}")
     return trusted[0][-1]
 
 

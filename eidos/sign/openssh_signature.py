@@ -9,6 +9,7 @@ from __future__ import annotations
 import binascii
 
 from eidos.errors import IntegrityError, InvalidInput, Unavailable
+from eidos.log import printable
 from eidos.sign.key_strength import weakness_of_ssh_key
 from eidos.sign.signing_tools import failure_reason, private_folder, run_signer, run_tool
 
@@ -94,6 +95,8 @@ def verify_with_signers(signers: bytes, identity: str, data: bytes, signature: b
         command = ("ssh-keygen", "-Y", "verify", "-n", NAMESPACE, "-I", identity, "-f", f"{folder}/signers", "-s", f"{folder}/signature")
         result = run_tool(command, deadline, data)
     _require_user(result)
+    if result.status and b"namespace does not match" in result.errors:
+        raise IntegrityError(f"it is not for the namespace {NAMESPACE!r}: sign with 'ssh-keygen -Y sign -n {NAMESPACE}'")
     if result.status and b"not permitted for use in signature namespace" in result.errors:
         raise IntegrityError(f"the allowed signers do not permit the key in the namespace {NAMESPACE!r}")
     if result.status:
@@ -107,11 +110,17 @@ def _require_user(result: ProgramResult) -> None:
 
 
 def find_identities(signers: bytes, signature: bytes, deadline: float) -> tuple[tuple[str, ...], str]:
-    """The principals of the allowed signers for the key of a signature; when there are none, the reason an entry does not count, or ""."""
+    """The principals of the allowed signers for the key of a signature; when there are none, the reason an entry does not count, or "".
+
+    Patterns of whom an entry does not mean are left out.
+    """
     with private_folder({"signers": signers, "signature": signature}) as folder:
         command = ("ssh-keygen", "-Y", "find-principals", "-f", f"{folder}/signers", "-s", f"{folder}/signature")
         result = run_tool(command, deadline)
     _require_user(result)
     if result.status:
-        return (), next((reason for text, reason in _OUT_OF_DATE.items() if text in result.errors), "")
-    return tuple(dict.fromkeys(line.strip() for line in result.output.decode("utf-8", "replace").split("\n") if line.strip())), ""
+        malformed = [line.partition(b"/signers:")[2] for line in result.errors.split(b"\n") if b"/signers:" in line]
+        reason = next((f"entry {reason}" for text, reason in _OUT_OF_DATE.items() if text in result.errors), "")
+        return (), reason or (f"line {printable(malformed[0].decode('utf-8', 'replace').strip())}" if malformed else "")
+    lines = dict.fromkeys(line.strip() for line in result.output.decode("utf-8", "replace").split("\n"))
+    return tuple(line for line in lines if line and not line.startswith("!")), ""

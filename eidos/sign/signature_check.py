@@ -191,7 +191,7 @@ def _verify(path: str, key: Key, shown: str, signature: bytes, statement: bytes,
 def _verify_signers(path: str, signers: AllowedSigners, shown: str, signature: bytes, statement: bytes, deadline: float) -> SignatureResult:
     from eidos.sign.openssh_signature import find_identities, verify_with_signers
 
-    identities, out_of_date = find_identities(signers.data, signature, deadline)
+    identities, not_counted = find_identities(signers.data, signature, deadline)
     counted = [identity for identity in identities if not signers.identities or identity in signers.identities]
     # The names in the file may be patterns: whether they mean an identity that counts, ssh-keygen says.
     others = [identity for identity in signers.identities if identities and identity not in identities]
@@ -205,5 +205,5 @@ def _verify_signers(path: str, signers: AllowedSigners, shown: str, signature: b
             return SignatureResult(path, VALID, shown, signers.name, identity)
     if not counted:
         why = f"the key of {', '.join(identities)}" if identities else ""
-        return SignatureResult(path, UNTRUSTED, shown, why=f"{shown}, whose entry in {signers.name} {out_of_date}" if out_of_date else why)
+        return SignatureResult(path, UNTRUSTED, shown, why=f"{shown} ({signers.name}: {not_counted})" if not_counted else why)
     return SignatureResult(path, INVALID, shown, signers.name, counted[0], reason)

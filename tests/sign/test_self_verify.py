@@ -132,6 +132,13 @@ def test_a_list_verifies_and_refuses(eidos: Run, program: Path) -> None:
         assert done.err.startswith("error: eidos.pyz was modified: its SHA-256 is ")
 
 
+def test_a_signature_in_another_namespace_says_how_to_sign(eidos: Run, program: Path, keys: Keys) -> None:
+    run_program("ssh-keygen", "-q", "-Y", "sign", "-n", "file", "-f", keys["ssh"].private, "eidos.pyz")
+    done = eidos("self-verify", "eidos.pyz", "--key", keys["ssh"].public)
+    expected = "error: eidos.pyz.sig: it is not for the namespace 'eidos': sign with 'ssh-keygen -Y sign -n eidos'\n"
+    assert (done.status, done.err) == (5, expected)
+
+
 # ---- nothing, and what cannot be done ----
 
 

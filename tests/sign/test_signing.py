@@ -283,6 +283,7 @@ def test_signatures_of_nothing_do_not_count(archive: Path, keys: Keys, signer: S
     archive.write_bytes(pack_tar_gz({**files, signature_path("ssh", key, sha256(by_ssh)): by_ssh}))
     done = signer.verify(archive, "--key", keys["ssh"].public)
     assert done.status == 5 and done.err == f"error: {archive}: not signed: {STATEMENT} is missing\n"
+    assert "checked: every file, by checksums.txt\n" in done.out and "the statement is about" not in done.out
 
 
 def test_what_is_in_a_registry_is_signed_after_it_was_pulled(signer: Signer, keys: Keys) -> None:
@@ -432,12 +433,19 @@ def test_allowed_signers_say_whose_a_key_is(archive: Path, tmp_path: Path, keys:
     signers.write_text(f"*@example.com,!bob@example.com {own}")
     assert signer.verify(archive, *words, "--identity", "alice@example.com").status == 0, "a pattern"
     assert signer.verify(archive, *words, "--identity", "bob@example.com").status == 5, "which does not mean him"
+    done = signer.verify(archive, *words)
+    assert done.status == 0 and "(*@example.com)" in done.out
+    signers.write_text(f"!bob@example.com,*@example.com {own}")
+    assert "(*@example.com)" in signer.verify(archive, *words).out, "and not by whom it does not mean"
     signers.write_text(f'alice@example.com namespaces="git" {own}')
     done = signer.verify(archive, *words)
     assert done.status == 5 and "do not permit the key in the namespace 'eidos'" in done.out, "her key counts for commits only"
     signers.write_text(f'alice@example.com valid-before="20000101" {own}')
     done = signer.verify(archive, *words)
-    assert done.status == 5 and f"whose entry in {signers} has expired" in done.out
+    assert done.status == 5 and f" ({signers}: entry has expired), which" in done.out
+    signers.write_text(f'alice@example.com valid-befor="20000101" {own}')
+    done = signer.verify(archive, *words)
+    assert done.status == 5 and f" ({signers}: line 1: bad options: unknown key option), which is not required" in done.out, done
     assert signer.verify(archive, "--identity", "x").status == 2
     assert signer.verify(archive, "--allowed-signers", str(tmp_path / "none")).status == 2
 
