@@ -361,7 +361,5 @@ def _uncovered_list(uncovered: Sequence[tuple[Setting, str]]) -> str:
 
 def _summary(count: int, documents: Sequence[Delivery], has_script: bool) -> str:
     ways = [document.form for document in documents] + (["`node/apply.sh`"] if has_script else [])
-    what = f"`node/` has the {count_of(count, 'setting')} of the host"
-    return (
-        f"## The nodes\n\n{what}; `install.sh` does not apply them. Ways to the nodes: {', '.join(ways) or 'none'}. See `node/README.md`."
-    )
+    what = f"`node/` has the {count_of(count, 'setting')} of the host, which are not applied with the charts"
+    return f"## The nodes\n\n{what}. Ways to the nodes: {', '.join(ways) or 'none'}. See `node/README.md`."

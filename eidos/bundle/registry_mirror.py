@@ -30,6 +30,11 @@ def parse_registry(mirror: str) -> str:
 
     text = mirror.rstrip("/")
     host, _, path = text.partition("/")
+    if "@" in host:
+        raise InvalidInput("a registry with a username or password is not accepted, because others can see it", "run 'docker login'")
+    if is_registry_host(host) and not is_host(host):
+        message = f"invalid registry {mirror!r}: container runtimes look for {host}/... on docker.io"
+        raise InvalidInput(message, f"write its domain or its port, such as {host}:443")
     if not is_registry_host(host) or (path and not is_repository(path)):
         raise InvalidInput(f"invalid registry {mirror!r}", "write a host and a path without a scheme, such as mirror.example.com/x")
     return text

@@ -7,7 +7,7 @@ if [ "${1:-}" = --help ]; then
 fi
 registry=${1:-}
 if [ -n "$registry" ]; then shift; fi
-here=$(cd "$(dirname "$0")" && pwd)
+here=$(CDPATH='' cd "$(dirname "$0")" && pwd)
 mkdir -p "$here/charts" || exit 1
 charts() { printf '%s %s %s %s\n' @{charts}; }
 # locate NAME VERSION: the file of a chart, if it is there, with or without the v of its version.

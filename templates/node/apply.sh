@@ -4,7 +4,7 @@
 #
 # Every file that is replaced is kept in /var/lib/eidos/node-tuning, with a copy of this folder. Functions are in functions.sh.
 
-here=$(cd "$(dirname "$0")" && pwd)
+here=$(CDPATH='' cd "$(dirname "$0")" && pwd)
 . "$here/functions.sh"
 MODE=apply APPLY='' RESTART=false INCOMPLETE=false PLACED=' ' PERSISTENCED=''
 OWN=90-eidos LAST=zz-eidos-all
@@ -127,15 +127,20 @@ drop_stale() {
   done <"$STATE/paths"
 }
 
+# Where it started this host, settings of GRUB have no effect.
+is_systemd_boot() {
+  (tr -d '\000' <"$ROOT/sys/firmware/efi/efivars/LoaderInfo-4a67b082-0a4c-41cf-b6c7-440b29bb8c4f") 2>/dev/null | grep -q systemd-boot
+}
+
 # By the tool that the boot loader of this host is set with.
 boot_tool() {
   if has kernelstub; then
     echo kernelstub
-  elif has grubby; then
+  elif has grubby && ! is_systemd_boot; then
     echo grubby
   elif has rpm-ostree; then
     echo rpm-ostree
-  elif has update-grub && [ -f "$ROOT/etc/default/grub" ]; then
+  elif has update-grub && [ -f "$ROOT/etc/default/grub" ] && ! is_systemd_boot; then
     echo grub
   elif has kernel-install && [ -f "$ROOT/etc/kernel/cmdline" ]; then
     echo bls

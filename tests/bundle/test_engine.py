@@ -371,6 +371,12 @@ def test_a_mirror_replaces_every_host(recipe: Recipe) -> None:
     for wrong in ("https://mirror.example.com", "a b", "/x", "../x", "-x", "m.example.com:99999", "m.example.com/X", "m.example.com/../x"):
         with pytest.raises(InvalidInput, match="invalid registry"):
             build(recipe, registry=wrong)
+    with pytest.raises(InvalidInput, match=r"look for mirror/\.\.\. on docker.io") as caught:
+        build(recipe, registry="mirror/x")
+    assert caught.value.hint == "write its domain or its port, such as mirror:443"
+    with pytest.raises(InvalidInput, match="username or password") as caught:
+        build(recipe, registry="me:hunter2@mirror.example.com/x")
+    assert "hunter2" not in caught.value.message
 
 
 def test_images_are_listed_once_or_marked_as_unknown(recipe: Recipe) -> None:

@@ -375,6 +375,26 @@ def test_a_boot_loader_without_a_tool_is_reported(tmp_path: Path) -> None:
     assert "Exit status" in apply(folder, tmp_path / "root", "--help").stdout
 
 
+@pytest.mark.parametrize(
+    ("loader", "target"), [("systemd-boot 255.4", "etc/kernel/cmdline"), ("GRUB 2.12", "etc/default/grub.d/90-eidos.cfg")]
+)
+def test_settings_of_grub_are_left_alone_where_systemd_boot_boots(loader: str, target: str, tmp_path: Path) -> None:
+    folder = written(node_files(UBUNTU), tmp_path / "node")
+    root = make_root(tmp_path / "root", "ubuntu")
+    variable = root / "sys/firmware/efi/efivars/LoaderInfo-4a67b082-0a4c-41cf-b6c7-440b29bb8c4f"
+    variable.parent.mkdir(parents=True)
+    variable.write_bytes(b"\6\0\0\0" + f"{loader}\0".encode("utf-16-le"))
+    if "GRUB" not in loader:
+        done = apply(folder, root, "--dry-run")
+        assert done.returncode == 3 and "no tool for the boot loader of this host was found: append 'init_on_alloc=0" in done.stderr
+    make_root(root, "systemd-boot")
+    before = read_tree(root)
+    done = apply(folder, root)
+    assert done.returncode == 0 and "init_on_alloc=0" in (root / target).read_text(), done.stderr
+    assert (root / "etc/default/grub.d/90-eidos.cfg").exists() == ("GRUB" in loader)
+    assert apply(folder, root, "--revert").returncode == 0 and read_tree(root) == before
+
+
 def test_every_kind_of_setting_has_its_file(tmp_path: Path) -> None:
     subtypes = [
         {"subtype": "boot-modprobe", "data": {"options.nouveau.modeset": "0", "blacklist.nouveau": "true"}},

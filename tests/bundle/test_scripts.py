@@ -345,6 +345,25 @@ def test_only_the_named_components(bundle: Path, cluster: Cluster) -> None:
     assert run(bundle / "install.sh", cluster, "gpu-oprator").returncode == 2
 
 
+@pytest.mark.parametrize("name", ["gpu-operator/", "./gpu-operator", "{bundle}/gpu-operator/"])
+def test_the_folder_of_a_component_names_it(bundle: Path, cluster: Cluster, name: str) -> None:
+    done = run(bundle / "install.sh", cluster, name.format(bundle=bundle), cwd=str(bundle))
+    assert done.returncode == 0 and releases(cluster.calls(), "upgrade") == ["gpu-operator"]
+    for other in ("", "/", ".", "gpu-operator/values.yaml"):
+        assert run(bundle / "install.sh", cluster, other).returncode == 2
+
+
+@pytest.mark.parametrize("script", ["install.sh", "uninstall.sh", "gpu-operator/scripts/install.sh"])
+@pytest.mark.parametrize("shell", ["sh", "bash"])
+def test_folders_of_the_same_name_elsewhere_do_not_matter(bundle: Path, cluster: Cluster, tmp_path: Path, script: str, shell: str) -> None:
+    other = tmp_path / "elsewhere" / bundle.name
+    other.mkdir(parents=True)
+    line = [shell, f"{bundle.name}/{script}", "--dry-run=server"]
+    environment = {**cluster.environment(), "CDPATH": str(other.parent)}
+    done = subprocess.run(line, cwd=bundle.parent, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0 and "gpu-operator" in done.stdout, done.stderr
+
+
 def test_recovery_returns_to_the_last_revision_that_worked(bundle: Path, cluster: Cluster) -> None:
     cluster.change(releases={"gpu-operator/gpu-operator": "pending-upgrade"})
     run(bundle / "gpu-operator/scripts/install.sh", cluster, "--recover")

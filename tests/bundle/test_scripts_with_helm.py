@@ -230,6 +230,28 @@ def test_changes_by_hand_are_named_and_stay(cluster: HelmCluster, bundle: Path) 
     assert cluster.server.get(POLICY)
 
 
+def test_changes_are_reported_whatever_diff_and_preferences_a_person_has(
+    cluster: HelmCluster, bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cluster.run(bundle / "install.sh")
+    edit(cluster)
+    environment = {**cluster.environment(), "KUBECTL_EXTERNAL_DIFF": "true"}
+    monkeypatch.setattr(cluster, "environment", lambda: environment)
+    preferences = {"apiVersion": "kubectl.config.k8s.io/v1beta1", "kind": "Preference"}
+    defaults = [{"command": "diff", "options": [{"name": "server-side", "default": "false"}, {"name": "output", "default": "x"}]}]
+    (cluster.folder / ".kube").mkdir(exist_ok=True)
+    (cluster.folder / ".kube" / "kuberc").write_text(yaml.safe_dump({**preferences, "defaults": defaults}))
+    # As that of BusyBox, which has no line with the command before each file.
+    diff = cluster.folder / "bin" / "diff"
+    diff.write_text(
+        '#!/bin/sh\n/usr/bin/diff "$@" >"$TMPDIR/difference"\nstatus=$?\ngrep -v "^diff " "$TMPDIR/difference"\nexit "$status"\n'
+    )
+    diff.chmod(0o755)
+    done = cluster.run(bundle / "install.sh", status=1)
+    assert "  nvidia.com.v1.ClusterPolicy..cluster-policy:\n" in done.stdout and "-    strategy: mixed\n" in done.stdout
+    assert "changes that were made by hand would be lost" in done.stderr
+
+
 def test_an_upgrade_after_changes_by_hand(cluster: HelmCluster, bundle: Path) -> None:
     cluster.run(bundle / "install.sh")
     edit(cluster)

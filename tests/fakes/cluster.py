@@ -170,7 +170,7 @@ def _kubectl(call: list[str], state: dict[str, Any]) -> int:
             print(objects.get(f"list/{resource}", WORKLOADS if resource == "daemonsets,deployments" else ""), end="")
     elif command == "diff":
         if objects.get(f"file/{file}") != "eidos":
-            print("diff -u -N /tmp/LIVE-1/v1.Any..x /tmp/MERGED-1/v1.Any..x\n+spec: 1")
+            print("--- /tmp/LIVE-1/v1.Any..x\n+++ /tmp/MERGED-1/v1.Any..x\n+spec: 1")
             return 1
     elif command == "label" and "--local" in call:
         sys.stdout.write(Path(file).read_text())

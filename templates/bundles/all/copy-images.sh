@@ -15,7 +15,7 @@ esac
 registry=${1%/}
 shift
 mirror=@{images.registry}
-here=$(cd "$(dirname "$0")" && pwd)
+here=$(CDPATH='' cd "$(dirname "$0")" && pwd)
 command -v skopeo >/dev/null || {
   echo 'error: skopeo not found in PATH' >&2
   echo "hint: install skopeo, or run 'eidos mirror ${here%/images} --push $registry', which needs no other program" >&2

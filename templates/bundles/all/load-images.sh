@@ -14,6 +14,6 @@ command -v "${ctr%% *}" >/dev/null || {
   echo 'hint: install it, or name another with CTR' >&2
   exit 1
 }
-cd "$(dirname "$0")" || exit 1
+CDPATH='' cd "$(dirname "$0")" || exit 1
 # shellcheck disable=SC2086
 tar -cf - oci-layout index.json blobs | $ctr --namespace k8s.io images import "$@" -

@@ -20,7 +20,7 @@ Removes the named components, or all of them.
 END
 }
 
-. "$(cd "$(dirname "$0")" && pwd)/functions.sh"
+. "$(CDPATH='' cd "$(dirname "$0")" && pwd)/functions.sh" || exit 1
 
 # look_at_crds: writes the lists $work/delete and $work/keep, "definition<TAB>reason" each; what does not exist is in neither.
 look_at_crds() {

@@ -1,3 +1,3 @@
 #!/bin/sh
 # Installs or upgrades one component: see install.sh of the bundle.
-exec "$(cd "$(dirname "$0")" && pwd)/../../install.sh" @{component.id} "$@"
+exec "$(CDPATH='' cd "$(dirname "$0")" && pwd)/../../install.sh" @{component.id} "$@"

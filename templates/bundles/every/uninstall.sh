@@ -1,3 +1,3 @@
 #!/bin/sh
 # Removes one component: see uninstall.sh of the bundle.
-exec "$(cd "$(dirname "$0")" && pwd)/../../uninstall.sh" @{component.id} "$@"
+exec "$(CDPATH='' cd "$(dirname "$0")" && pwd)/../../uninstall.sh" @{component.id} "$@"

@@ -8,6 +8,10 @@ IFS='
 
 tab=$(printf '\t')
 
+# What kubectl prints must not depend on a person's own diff program and preferences.
+unset KUBECTL_EXTERNAL_DIFF
+export KUBERC=off
+
 # On helm releases and on objects from manifests/: only what has this label is ours, and only that is changed or removed.
 mark=app.kubernetes.io/managed-by=eidos
 
@@ -17,7 +21,7 @@ components=''
 # Of the component at hand.
 id='' release='' chart='' repository='' version='' namespace='' fixed='' standalone='' default_class='' crds_unknown=''
 
-here=$(cd "$(dirname "$0")" && pwd)
+here=$(CDPATH='' cd "$(dirname "$0")" && pwd)
 work=$(mktemp -d) || exit 1
 trap 'rm -rf "$work"' EXIT
 trap 'exit 130' INT
@@ -78,8 +82,10 @@ read_options() {
         esac
         ;;
       *)
-        [ -f "$here/$1/component.sh" ] || wrong_usage "unknown component $1"
-        components="$components$1$IFS"
+        # Shells complete the name to the path of its folder.
+        name=${1%/} name=${name##*/}
+        [ -f "$here/$name/component.sh" ] || wrong_usage "unknown component $1"
+        components="$components$name$IFS"
         ;;
     esac
     shift
@@ -417,8 +423,8 @@ drift() {
       count = missing = 0
     }
     FILENAME == ARGV[1] { ignored[++patterns] = $0; next }
-    /^diff / { flush(); object = $NF; sub(/.*\//, "", object); next }
-    /^(---|\+\+\+) / { next }
+    /^--- / { flush(); object = $0; sub(/\t.*/, "", object); sub(/.*\//, "", object); next }
+    /^\+\+\+ / { next }
     /^@@ -0,0 / { missing = 1 }
     /^[-+]/ {
       line = $0; sub(/^[-+] */, "", line)

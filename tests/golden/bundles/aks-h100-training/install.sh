@@ -32,7 +32,7 @@ Installs the named components, or all of them.
 END
 }
 
-. "$(cd "$(dirname "$0")" && pwd)/functions.sh"
+. "$(CDPATH='' cd "$(dirname "$0")" && pwd)/functions.sh" || exit 1
 
 # look_at ID: decides what has to be done with the chart, and writes it down: $action and $why. What must not be done is an error.
 look_at() {
