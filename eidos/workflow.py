@@ -99,6 +99,10 @@ def take_snapshot(
         raise InvalidInput(f"invalid timeout {options.timeout_s:g} s: must be positive")
     began, deadline = time.time(), time.monotonic() + options.timeout_s
     host = Host(options.root, options.known_absent)
+    if not options.root.strip("/."):
+        from eidos.files.container_root import ContainerRoot, is_container_root
+
+        host = ContainerRoot() if is_container_root() else host
     names = tuple(collectors.list_collectors() if options.collectors is None else options.collectors)
     sources = Sources(
         host, tuple(options.units), options.volatile, deadline, environ, options.cluster, options.reveal, options.digest_key, options.smi
@@ -119,13 +123,8 @@ def take_snapshot(
     finally:
         for namer in namers:
             namer.close()
-    return Snapshot(
-        timestamp=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(began)),
-        version=__version__,
-        node=node,
-        measurements=_measurements(names, results),
-        collectors=tuple(results[name][0] for name in names),
-    )
+    timestamp, outcomes = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(began)), tuple(results[name][0] for name in names)
+    return Snapshot(timestamp, __version__, node, _measurements(names, results), outcomes)
 
 
 def _receive_name(child: Child, root: str, deadline: float) -> str:

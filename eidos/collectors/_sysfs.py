@@ -25,6 +25,12 @@ LINE_LIMIT = 4096
 #: Devices, interfaces or folders of one kind that are read; more are a gap.
 ITEM_LIMIT = 1024
 
+#: Folders of the kernel's, which a root without their mounts has empty (a chroot), and what is there once they are mounted.
+_MOUNT_MARKS = {"/proc": "/proc/version", "/sys": "/sys/class", "/sys/class": "/sys/class"}
+
+#: What the firmware describes: tables of ACPI, EFI, a device tree.
+FIRMWARE = "/sys/firmware"
+
 #: How a driver answers that it has no value: of a speed while the link is down, of a counter that the hardware lacks.
 _NO_VALUE = (errno.EINVAL, errno.EOPNOTSUPP, errno.ENODEV, errno.ENODATA)
 
@@ -167,10 +173,21 @@ class Facts:
 
     def note_unmounted(self, *folders: str) -> bool:
         """Add a gap for each folder that every host has and that is not mounted here; whether there was one."""
-        missing = [folder for folder in folders if not self.exists(folder)] if self.is_partial_host else []
+        if self.host.root == "/":
+            marks, remedy = {folder: _MOUNT_MARKS[folder] for folder in folders if folder in _MOUNT_MARKS}, ""
+        else:
+            marks, remedy = dict(zip(folders, folders)) if self.is_partial_host else {}, f"; mount it read-only below {self.host.root}"
+        missing = [folder for folder, mark in marks.items() if not self.exists(mark)]
         for folder in missing:
-            self.gap(UNREADABLE, folder, f"not mounted here; mount it read-only below {self.host.root}")
+            self.gap(UNREADABLE, folder, f"not mounted here{remedy}")
         return bool(missing)
+
+    def has_firmware(self) -> bool:
+        """Whether the firmware's folder in sysfs is there; an empty one is a mount that engines hide it from containers with, a gap."""
+        names = self.names(FIRMWARE)
+        if not names and self.exists(FIRMWARE):
+            self.gap(UNREADABLE, FIRMWARE, "hidden from this container; mount the host's /sys")
+        return bool(names)
 
     @property
     def is_partial_host(self) -> bool:

@@ -61,6 +61,9 @@ def collect(sources: Sources) -> Iterator[Part]:
         yield from _from_document(sources, installed, _parse_printed(sources.smi))
         return
     if not installed.is_loaded and not installed.libraries:
+        if host.root == "/" and not host.exists("/proc/version") and not host.exists("/sys/class"):
+            yield Gap(UNREADABLE, "/sys/module/nvidia", "neither /sys nor /proc is mounted here")
+            return
         raise _no_driver(sources, "no NVIDIA driver")
     if not host.is_running_system:
         version = installed.version or "version unknown"
@@ -110,7 +113,7 @@ def _open_nvml(sources: Sources, installed: driver_files.InstalledDriver) -> Nvm
     tried = []
     for path in installed.libraries:
         try:
-            return Nvml(path if "/" not in path else sources.host.real_path(path))
+            return Nvml(path if "/" not in path or sources.host.root == "/" else sources.host.real_path(path))
         except NvmlError as fault:
             if fault.status == LIBRARY_NOT_FOUND:
                 tried.append(fault.message)

@@ -123,6 +123,7 @@ def summarize(key: str, values: dict[int, str]) -> Readings:
 def collect(sources: Sources) -> Iterator[Part]:
     """Yield the readings, and a gap for each file that cannot be read."""
     facts = Facts(sources, "cpu")
+    facts.note_unmounted("/proc", "/sys")
     data: Readings = dict(_cpuinfo(facts))
     folder = facts.open_folder(CPUS)
     if folder is not None:

@@ -14,7 +14,7 @@ from eidos.collectors._kernel_command_line import (
     parameter_readings,
     parse_command_line,
 )
-from eidos.errors import NotApplicable
+from eidos.collectors._sysfs import Facts
 from eidos.files.host import NOT_TEXT, FileMissing, FileUnreadable, decode_text
 from eidos.model.measurement import REVEALED, SECRET, UNREADABLE, Gap, Subtype
 
@@ -37,8 +37,11 @@ def collect(sources: Sources) -> Iterator[Part]:
     """Yield a gap for each secret among the parameters, then the parameters."""
     try:
         line, is_utf8 = decode_text(sources.host.read_bytes(PATH))
-    except FileMissing as fault:
-        raise NotApplicable(f"{PATH} does not exist") from fault
+    except FileMissing:
+        facts = Facts(sources, "grub")
+        facts.require_folders(f"{PATH} does not exist", "/proc")
+        yield from facts.gaps
+        return
     except FileUnreadable as fault:
         yield Gap(UNREADABLE, PATH, fault.reason)
         return

@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import os
 
-from eidos.collectors._sysfs import Facts, selected_word
+from eidos.collectors._sysfs import FIRMWARE, Facts, selected_word
 from eidos.errors import NotApplicable
 from eidos.files.host import FileMissing, FileUnreadable
 from eidos.model.measurement import SECRET, UNREADABLE, Gap
@@ -155,8 +155,8 @@ def _read_security(facts: Facts) -> None:
         pass
     except FileUnreadable as fault:
         facts.unreadable(fault)
-    if facts.exists("/sys/firmware"):
-        facts.put("boot-mode", "efi" if facts.exists("/sys/firmware/efi") else "bios-or-device-tree")
+    if facts.has_firmware():
+        facts.put("boot-mode", "efi" if facts.exists(f"{FIRMWARE}/efi") else "bios-or-device-tree")
     for name in ("lockdown", "lsm"):
         text = facts.line(f"/sys/kernel/security/{name}")
         facts.put(name, selected_word(text) if text else None)

@@ -14,7 +14,7 @@ and becomes ``nvidia: true``. Modules that are built into the kernel are not lis
 
 from __future__ import annotations
 
-from eidos.errors import NotApplicable
+from eidos.collectors._sysfs import Facts
 from eidos.files.host import NOT_TEXT, FileMissing, FileUnreadable, decode_text
 from eidos.model.measurement import UNREADABLE, Gap, Subtype
 
@@ -45,9 +45,12 @@ def collect(sources: Sources) -> Iterator[Part]:
     """Yield the modules, and a gap for malformed lines; a kernel without module support has no such file."""
     try:
         text, is_utf8 = decode_text(sources.host.read_bytes(PATH))
-    except FileMissing as fault:
+    except FileMissing:
+        facts = Facts(sources, "kmod")
         why = "this kernel does not support modules" if sources.host.is_running_system else "not in the captured tree"
-        raise NotApplicable(f"no modules: {why} ({PATH} does not exist)") from fault
+        facts.require_folders(f"no modules: {why} ({PATH} does not exist)", "/proc")
+        yield from facts.gaps
+        return
     except FileUnreadable as fault:
         yield Gap(UNREADABLE, PATH, fault.reason)
         return

@@ -141,6 +141,7 @@ def reserved_memory(value: Any) -> dict[str, str]:
 def collect(sources: Sources) -> Iterator[Part]:
     """Yield ``kubelet``. Raises NotApplicable on a host without a kubelet."""
     facts = Facts(sources, "kubelet")
+    facts.note_unmounted("/etc", "/usr/bin", "/var/lib")
     put_version(facts, "", PROGRAMS)
     files = []
     tree: dict[str, Any] = {}

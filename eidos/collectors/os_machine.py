@@ -118,6 +118,8 @@ def collect(sources: Sources) -> Iterator[Part]:
     if model:
         texts["device-tree-model"] = model
     texts.update(_dgx_release(facts))
+    if folder is None and not model:
+        facts.has_firmware()
     if not texts and not facts.gaps:
         facts.require_folders(f"neither {DMI} nor {DEVICE_TREE_MODEL} exists", "/sys")
     yield from facts.gaps

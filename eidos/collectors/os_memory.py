@@ -67,6 +67,7 @@ def parse_meminfo(text: str) -> dict[str, int]:
 def collect(sources: Sources) -> Iterator[Part]:
     """Yield the readings, and a gap for each file that cannot be read."""
     memory = _Memory(Facts(sources, "memory"), sources.volatile)
+    memory.facts.note_unmounted("/proc", "/sys")
     memory.read_meminfo()
     memory.read_hugepages(HUGEPAGES, "")
     memory.read_thp()

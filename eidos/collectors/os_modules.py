@@ -97,6 +97,7 @@ def parse_driver_parameters(text: str) -> dict[str, str]:
 def collect(sources: Sources) -> Iterator[Part]:
     """Yield ``modules``. Raises NotApplicable when the host shows no modules and no kernels at all."""
     facts = Facts(sources, "modules")
+    facts.note_unmounted("/proc", "/sys")
     loaded = _loaded_modules(facts)
     for name in loaded:
         _read_module(facts, name)
@@ -188,12 +189,13 @@ def _read_library(facts: Facts) -> None:
 
 
 def _read_kernels(facts: Facts, folder: str, running: str | None) -> None:
+    unread = facts.unread_count
     kernels = [name for name in facts.names(folder) if _may_exist(facts, f"{folder}/{name}/modules.dep")]
     if len(kernels) > KERNEL_LIMIT:
         facts.gap(UNREADABLE, folder, f"more than {KERNEL_LIMIT} kernels")
         kernels = sorted(set(kernels[-KERNEL_LIMIT:]) | {name for name in kernels if name == running})
     facts.put("kernels-installed", " ".join(kernels))
-    if running and running not in kernels:
+    if running and running not in kernels and facts.unread_count == unread:
         facts.gap(ABSENT, f"{folder}/{running}", "the running kernel has no folder of modules")
     for kernel in kernels:
         path = f"{folder}/{kernel}/modules.dep"

@@ -18,7 +18,8 @@ comment, and values with unbalanced quotes, are reported and left out.
 from __future__ import annotations
 
 from eidos.collectors import harmless_names
-from eidos.errors import InvalidData, NotApplicable
+from eidos.collectors._sysfs import Facts
+from eidos.errors import InvalidData
 from eidos.files.host import NOT_TEXT, FileMissing, FileUnreadable, decode_text
 from eidos.model.measurement import REVEALED, SECRET, UNREADABLE, Gap, Subtype
 from eidos.redact.harmless_names import show_value
@@ -118,4 +119,6 @@ def collect(sources: Sources) -> Iterator[Part]:
             yield Gap(REVEALED, name, "requested")
         yield Subtype("release", dict(values))
         return
-    raise NotApplicable(f"neither {PATHS[0]} nor {PATHS[1]} exists")
+    facts = Facts(sources, "release")
+    facts.require_folders(f"neither {PATHS[0]} nor {PATHS[1]} exists", "/etc", "/usr/lib")
+    yield from facts.gaps

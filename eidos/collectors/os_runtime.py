@@ -169,6 +169,7 @@ _MARKS = {
 def collect(sources: Sources) -> Iterator[Part]:
     """Yield ``runtime``. Raises NotApplicable on a host with no trace of any of them."""
     facts = Facts(sources, "runtime")
+    facts.note_unmounted("/etc", "/usr/bin")
     for name, paths in PROGRAMS.items():
         put_version(facts, f"{name}.", paths)
     _read_containerd(facts)

@@ -122,6 +122,7 @@ def shown_options(options: str) -> tuple[str, int]:
 def collect(sources: Sources) -> Iterator[Part]:
     """Yield ``storage``: disks first, so that a file system that blocks does not cost them."""
     facts = Facts(sources, "storage")
+    facts.note_unmounted("/proc", "/sys")
     has_disks = has_folder(facts, BLOCK)
     for disk in facts.names(BLOCK) if has_disks else ():
         unread = facts.unread_count
@@ -131,7 +132,7 @@ def collect(sources: Sources) -> Iterator[Part]:
     yield from facts.parts()
     systems = Facts(sources, "storage")
     mounts = _read_mounts(systems)
-    if mounts is None and not has_disks and not systems.gaps:
+    if mounts is None and not has_disks and not facts.gaps and not systems.gaps:
         systems.require_folders(f"no disks and no mounts (neither {BLOCK} nor {MOUNTINFO} exists)", "/sys/class", "/proc")
     _read_file_systems(systems, mounts or [])
     yield from systems.parts()
@@ -174,6 +175,8 @@ def _read_mounts(facts: Facts) -> list[Mount] | None:
     mounts, malformed = parse_mountinfo(text)
     if malformed:
         facts.gap(UNREADABLE, MOUNTINFO, f"line {malformed[0]}: not a mount")
+    if facts.host.root == "/" and not facts.exists("/"):  # a container's root: so are its mounts
+        return []
     if not running or facts.host.root == "/":
         return mounts
     import os

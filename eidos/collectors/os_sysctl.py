@@ -21,7 +21,7 @@ import errno
 import time
 
 from eidos.collectors._settings import COMMAND_FILES, redact_kernel_command
-from eidos.errors import NotApplicable
+from eidos.collectors._sysfs import Facts
 from eidos.files.host import NOT_TEXT, FileMissing, FileUnreadable, decode_text
 from eidos.model.measurement import ABSENT, REVEALED, SECRET, UNREADABLE, VOLATILE, WITHHELD, Gap, Subtype
 from eidos.model.volatile import is_volatile_sysctl
@@ -121,8 +121,11 @@ def collect(sources: Sources) -> Iterator[Part]:
     try:
         with sources.host.open_directory(ROOT) as folder:
             walk.enter(folder, "", DEPTH_LIMIT)
-    except FileMissing as fault:
-        raise NotApplicable(f"{ROOT} does not exist") from fault
+    except FileMissing:
+        facts = Facts(sources, "sysctl")
+        facts.require_folders(f"{ROOT} does not exist", "/proc")
+        yield from facts.gaps
+        return
     except FileUnreadable as fault:
         yield Gap(UNREADABLE, ROOT, fault.reason)
         return

@@ -36,6 +36,7 @@ import time
 from eidos import log
 from eidos.collectors import harmless_names
 from eidos.errors import DBusError, EidosError, NotApplicable, NotFound, Timeout
+from eidos.files.host import FileUnreadable
 from eidos.model.measurement import REVEALED, SECRET, UNREADABLE, VOLATILE, WITHHELD, Gap, Subtype
 from eidos.model.volatile import UNORDERED_UNIT_PROPERTIES, VOLATILE_UNIT_PROPERTIES
 
@@ -69,6 +70,12 @@ def collect(sources: Sources) -> Iterator[Part]:
 
     Raises NotApplicable where no systemd is, DBusError or Timeout where it does not answer as it should.
     """
+    try:
+        sources.host.exists("/run")
+    except FileUnreadable as fault:
+        if fault.errno is None:  # what a container has there is not the host's
+            yield Gap(UNREADABLE, fault.path, fault.reason)
+            return
     left = sources.deadline - time.monotonic()
     bus = _connect(sources, sources.deadline - min(MARGIN_S, left / 10))
     from eidos.dbus.bus import ErrorReply
@@ -159,7 +166,7 @@ def _connect(sources: Sources, deadline: float) -> Bus:
             log.debug(f"systemd: {fault.message}")
             faults.append(fault.with_traceback(None))  # the traceback would make a reference cycle with this frame
     if absent == 2:
-        raise NotApplicable(f"no systemd: neither {PRIVATE_SOCKET} nor {SYSTEM_BUS} exists")
+        raise _no_socket(sources)
     first, last = faults[0], faults[-1]
     if first is last:
         hint = (
@@ -168,6 +175,17 @@ def _connect(sources: Sources, deadline: float) -> Bus:
         )
         raise (Timeout if isinstance(last, Timeout) else DBusError)(last.message, hint)
     raise (Timeout if isinstance(last, Timeout) else DBusError)(f"{last.message}; {first.message}", last.hint or first.hint)
+
+
+def _no_socket(sources: Sources) -> Exception:
+    """The error to raise where none of the sockets is: systemd may run all the same."""
+    from eidos.collectors._sysfs import Facts
+
+    facts = Facts(sources, "systemd")
+    if sources.host.is_running_system and (facts.line("/proc/1/comm") == "systemd" or facts.note_unmounted("/run")):
+        hint = f"mount the host's /run/systemd and /run/dbus read-only below {sources.host.root}"
+        return DBusError(f"neither {PRIVATE_SOCKET} nor {SYSTEM_BUS} is mounted here", hint)
+    return NotApplicable(f"no systemd: neither {PRIVATE_SOCKET} nor {SYSTEM_BUS} exists")
 
 
 def _refused(path: str, refusal: ErrorReply, host: Host) -> Exception:

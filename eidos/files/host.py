@@ -226,14 +226,13 @@ class Host:
 
     @property
     def is_running_system(self) -> bool:
-        """Whether the root's /proc is the running kernel's, not a copy of one: its files have content and size 0 (proc(5))."""
+        """Whether the root is /, or its /proc the running kernel's and no copy of one: its files have content and size 0 (proc(5))."""
         if self._is_running_system is None:
             try:
                 if self._root_fd < 0:
-                    size = os.stat("/proc/version").st_size
-                else:
-                    with self._walk("/proc/version") as walk:
-                        size = walk.stat().st_size
+                    return True
+                with self._walk("/proc/version") as walk:
+                    size = walk.stat().st_size
                 self._is_running_system = size == 0 and self.read_bytes("/proc/version", 4096) != b""
             except (OSError, NotFound, Unavailable):
                 self._is_running_system = False

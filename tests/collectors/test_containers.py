@@ -1,0 +1,141 @@
+"""Snapshots inside containers, chroots and a host of which a part is mounted: nothing of theirs is reported as the host's.
+
+They are made with unshare, chroot and overlays, so they need root; what cannot be made here is skipped.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.collectors.test_os import ROOT
+
+pytestmark = pytest.mark.root
+
+#: A container over this machine's own files: "$1" a folder to work in, with the files that its image adds in "$1/image".
+CONTAINER = """
+mount -t tmpfs tmpfs "$1/memory" && mkdir "$1/memory/work" && cp -r "$1/image" "$1/memory/upper"
+mount -t overlay overlay -o "lowerdir=/,upperdir=$1/memory/upper,workdir=$1/memory/work" "$1/root"
+mount -t proc proc "$1/root/proc" && mount --rbind /sys "$1/root/sys" && root=$1/root && shift
+exec chroot "$root" "$@"
+"""
+
+#: What only the image has.
+FILES = {
+    "etc/os-release": 'ID=alpine\nVERSION_ID="3.22"\n',
+    "etc/hostname": "c0ffee\n",
+    "etc/sysctl.d/10-image.conf": "vm.swappiness = 7\n",
+    "etc/security/limits.d/10-image.conf": "* hard memlock 7\n",
+    "etc/containerd/config.toml": 'version = 2\nroot = "/image"\n',
+    "var/lib/kubelet/config.yaml": "kind: KubeletConfiguration\nmaxPods: 7\n",
+    "run/reboot-required": "",
+}
+
+
+def snapshot(script: str, *words: str, namespaces: str = "-m", root: str = "/", path: str = "") -> dict[str, Any]:
+    """A snapshot's document, taken where a script of the shell that ends in ``exec … "$@"`` starts the program."""
+    if os.geteuid() != 0 or shutil.which("unshare") is None:
+        pytest.skip("needs root and unshare")
+    program = [sys.executable, "-m", "eidos", "snapshot", "-t", "json", "--skip", "k8s", "--root", root]
+    command = ["unshare", *namespaces.split(), "sh", "-c", f"set -e\ncd {path or ROOT}\n{script}", "sh", *words]
+    environ = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"}
+    environ = {name: value for name, value in environ.items() if name not in ("NODE_NAME", "KUBERNETES_NODE_NAME")}
+    done = subprocess.run([*command, *program], env=environ, capture_output=True, text=True, timeout=120, check=False)
+    if done.returncode and not done.stdout and "Traceback" not in done.stderr and "error:" not in done.stderr:
+        pytest.skip(f"not possible here: {done.stderr.strip()[-200:]}")
+    assert done.returncode == 0, done.stderr
+    document: dict[str, Any] = json.loads(done.stdout)
+    return document
+
+
+def in_container(folder: Path, files: dict[str, str], namespaces: str = "-m", first: str = "") -> dict[str, Any]:
+    for name in ("memory", "root", "image"):
+        (folder / name).mkdir()
+    for name, text in {**FILES, **files}.items():
+        path = folder / "image" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    return snapshot(first + CONTAINER, str(folder), namespaces=namespaces)
+
+
+def unread(document: dict[str, Any]) -> dict[str, dict[str, str]]:
+    return {each["name"]: each.get("unreadable", {}) for each in document["collectors"]}
+
+
+def readings(document: dict[str, Any]) -> dict[str, Any]:
+    return {
+        f"{subtype['subtype']}.{key}": value
+        for measurement in document["measurements"]
+        for subtype in measurement["subtypes"]
+        for key, value in subtype["data"].items()
+    }
+
+
+@pytest.mark.parametrize(
+    ("namespaces", "files"),
+    [("-m -p -f -u", {}), ("-m", {".dockerenv": ""}), ("-m -p -f -n -i -u", {"run/secrets/kubernetes.io/namespace": ""})],
+    ids=["pid", "host-pid", "pod"],
+)
+def test_files_of_a_container_are_never_the_hosts(tmp_path: Path, namespaces: str, files: dict[str, str]) -> None:
+    first = "hostname c0ffee\n" if "-u" in namespaces else ""
+    document = in_container(tmp_path, files, namespaces, first)
+    gaps, shown = unread(document), readings(document)
+    for name in ("os.boot", "os.kernel", "os.kubelet", "os.limits", "os.packages", "os.release", "os.runtime", "os.storage", "systemd"):
+        assert any("of this container or chroot" in why and "--root" in why for why in gaps[name].values()), (name, gaps[name])
+    assert not [key for key in shown if key.startswith(("release.", "boot", "limits.session.", "runtime.", "kubelet.", "storage.mount."))]
+    assert "kernel.reboot-required" not in shown
+    assert "memory.total-kib" in shown and "sysctl./proc/sys/vm/swappiness" in shown
+    assert document["metadata"]["source-node"] != "c0ffee"
+
+
+def test_a_container_with_an_init_of_its_own_is_a_machine(tmp_path: Path) -> None:
+    shell = os.path.realpath("/bin/sh")
+    script = f'cp {shell} "$1/init"\nif [ "$0" = sh ]; then exec "$1/init" -c "$SCRIPT" again "$@"; fi\n'
+    first = f"SCRIPT='{CONTAINER.replace('exec chroot', 'chroot')}'\n{script}"
+    document = in_container(tmp_path, {}, "-m -p -f", first)
+    assert readings(document)["release.ID"] == "alpine"
+
+
+def test_another_mount_namespace_alone_is_no_container() -> None:
+    assert unread(snapshot('exec "$@"', namespaces="-m -n"))["os.release"] == {}
+
+
+def test_what_the_kernel_shows_is_unreadable_where_it_is_not_mounted() -> None:
+    document = snapshot('mount -t tmpfs none /sys\nmount -t tmpfs none /proc\nexec "$@"')
+    gaps = unread(document)
+    for name in ("os.cpu", "os.kernel", "os.memory", "os.modules", "os.storage"):
+        assert {gaps[name].get("/proc"), gaps[name].get("/sys")} == {"not mounted here"}, name
+    for name in ("os.grub", "os.kmod", "os.sysctl"):
+        assert gaps[name] == {"/proc": "not mounted here"}
+    for name in ("os.limits", "os.machine", "os.pci"):
+        assert gaps[name]["/sys"] == "not mounted here"
+    assert "not mounted here" in gaps["os.net"]["/sys/class"] + gaps["os.rdma"]["/sys/class"]
+    assert gaps["gpu"] == {"/sys/module/nvidia": "neither /sys nor /proc is mounted here"}
+
+
+def test_firmware_that_an_engine_hides_is_unreadable() -> None:
+    document = snapshot('mount -t tmpfs none /sys/firmware\nexec "$@"')
+    assert unread(document)["os.kernel"]["/sys/firmware"] == "hidden from this container; mount the host's /sys"
+    assert "kernel.boot-mode" not in readings(document)
+
+
+@pytest.mark.parametrize("folders", ["proc", "proc sys", "proc sys etc", "proc sys usr"])
+def test_a_folder_that_is_not_mounted_below_the_root_is_named(tmp_path: Path, folders: str) -> None:
+    script = f'for name in {folders}; do mkdir {tmp_path}/$name; mount --rbind /$name {tmp_path}/$name; done\nexec "$@"'
+    document = snapshot(script, root=str(tmp_path))
+    gaps, mounted = unread(document), folders.split()
+    expected = {"os.runtime": {"etc": "/etc", "usr": "/usr/bin"}, "os.kubelet": {"etc": "/etc", "usr": "/usr/bin", "var": "/var/lib"}}
+    expected.update({name: {"sys": "/sys"} for name in ("os.cpu", "os.memory", "os.storage", "os.modules")})
+    expected["os.release"] = {} if "usr" in mounted else {"etc": "/etc", "usr": "/usr/lib"}
+    for name, paths in expected.items():
+        for folder, path in paths.items():
+            assert (path in gaps[name]) == (folder not in mounted), (name, gaps[name])
+    [systemd] = [each for each in document["collectors"] if each["name"] == "systemd"]
+    assert systemd["outcome"] == "failed" and "mounted here" in systemd["reason"] and "/run/systemd" in systemd["hint"]
