@@ -38,9 +38,18 @@ def list_words(words: Iterable[str], see: str = "") -> str:
     "a, b, c, d, e, f, g, h, i, j and 6 more; see 'eidos help x'"
     """
     words = list(words)
-    if len(words) <= MAXIMUM_WORDS:
-        return ", ".join(words)
-    return f"{', '.join(words[:SHOWN_WORDS])} and {len(words) - SHOWN_WORDS} more" + (f"; see {see}" if see else "")
+    is_long = len(words) > MAXIMUM_WORDS
+    return list_first(words, SHOWN_WORDS if is_long else MAXIMUM_WORDS) + (f"; see {see}" if see and is_long else "")
+
+
+def list_first(words: Iterable[str], limit: int) -> str:
+    """The first ``limit`` words with commas, and how many more there are.
+
+    >>> list_first("abc", 2), list_first("ab", 2)
+    ('a, b and 1 more', 'a, b')
+    """
+    words = list(words)
+    return ", ".join(words[:limit]) + (f" and {len(words) - limit:,} more" if len(words) > limit else "")
 
 
 def shorten(text: str, limit: int) -> str:

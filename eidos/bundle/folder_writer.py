@@ -17,6 +17,7 @@ from eidos.bundle import checksums, verification
 from eidos.errors import EidosError, InvalidInput, Unavailable
 from eidos.files.atomic_write import unwritable
 from eidos.model.bundle import ATTESTATIONS, CHECKSUMS, file_mode, is_attestation
+from eidos.wording import list_first
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ def check_folder(folder: str, *, force: bool = False) -> None:
     earlier = _earlier(target)
     if earlier is None and not force:
         hint = "name another folder, or use --force: it replaces files of an earlier bundle and keeps all others"
-        raise FolderOccupied(f"{folder}: the folder has files that do not belong to a bundle: {_examples(names)}", hint)
+        raise FolderOccupied(f"{folder}: the folder has files that do not belong to a bundle: {list_first(sorted(names), 3)}", hint)
     if earlier is not None and not force:
         problems = verification.inspect_folder(target).problems
         if problems:
@@ -265,7 +266,3 @@ def _check_parent(folder: str, parent: str) -> None:
         raise Unavailable(f"cannot write {folder}: {parent} does not exist", "create the folder first")
     if not os.access(parent, os.W_OK | os.X_OK):
         raise Unavailable(f"cannot write {folder}: permission denied in {parent}", "choose a folder that you can write to")
-
-
-def _examples(names: list[str]) -> str:
-    return ", ".join(sorted(names)[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")

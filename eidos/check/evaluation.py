@@ -11,6 +11,7 @@ from eidos.model.condition_nodes import Judgement, Unread
 from eidos.model.finding import DO, FAIL, NOT_APPLICABLE, PASS, SETTING, UNKNOWN, Finding, Remedy, RemedyStep
 from eidos.model.measurement import VOLATILE
 from eidos.model.record import Record, replace
+from eidos.wording import list_first
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -184,7 +185,7 @@ def unknown(finding: Finding, unread: Mapping[str, str], node: NodeReadings) -> 
     paths: dict[str, list[str]] = {}
     for path, why in unread.items():
         paths.setdefault(why, []).append(path)
-    reason = "; ".join(f"could not read {_listed(each)}: {why}" for why, each in paths.items()) or "could not be judged"
+    reason = "; ".join(f"could not read {list_first(each, SHOWN_READINGS)}: {why}" for why, each in paths.items()) or "could not be judged"
     hints = tuple(dict.fromkeys(hint for path, why in unread.items() if (hint := reading_hint(path, why, node))))
     if hints not in node.hint_remedies:
         node.hint_remedies[hints] = Remedy(tuple([RemedyStep(DO, hint) for hint in hints])) if hints else None
@@ -220,19 +221,12 @@ def shown_readings(evidence: Mapping[str, str]) -> str:
         return f"{_shown(text)} ({path.split('.')[1]})" if path.startswith(GPUS) else _shown(text)
     if len(set(evidence.values())) == 1 and len({path.partition(".")[2].partition(".")[2] for path in evidence}) == 1:
         instances = [path.split(".")[1] for path in evidence]
-        return f"{_shown(next(iter(evidence.values())))} ({_listed(instances)})"
-    return ", ".join(f"{path} {_shown(text)}" for path, text in list(evidence.items())[:SHOWN_READINGS]) + (
-        f" and {len(evidence) - SHOWN_READINGS} more" if len(evidence) > SHOWN_READINGS else ""
-    )
+        return f"{_shown(next(iter(evidence.values())))} ({list_first(instances, SHOWN_READINGS)})"
+    return list_first((f"{path} {_shown(text)}" for path, text in evidence.items()), SHOWN_READINGS)
 
 
 def _shown(text: str) -> str:
     return text.replace("\t", " ") or "not set"
-
-
-def _listed(names: list[str]) -> str:
-    shown = ", ".join(names[:SHOWN_READINGS])
-    return shown + (f" and {len(names) - SHOWN_READINGS} more" if len(names) > SHOWN_READINGS else "")
 
 
 def _expected(check: CheckDefinition) -> str:

@@ -6,11 +6,11 @@ judged is one line for each reason; what passed is only counted. Every text of a
 
 from __future__ import annotations
 
-from eidos.check.report_groups import cost_text, group_findings, node_classes, node_name, remedy_steps, shorten_names, source_text
+from eidos.check.report_groups import cost_text, group_findings, node_classes, node_name, remedy_steps, source_text
 from eidos.log import printable
 from eidos.model.finding import FAIL, UNKNOWN, WAIVED
 from eidos.templates.text_template import escape_markdown, markdown_code
-from eidos.wording import count_of
+from eidos.wording import count_of, list_first
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 #: Characters: GitHub refuses a comment of more than 65,536.
 LIMIT = 60_000
+
+#: Names of nodes that are shown in one place.
+SHOWN_NODES = 8
 
 
 def render(reports: tuple[CheckReport, ...]) -> str:
@@ -68,13 +71,13 @@ def _fleet(reports: Sequence[CheckReport]) -> Iterator[str]:
 
 
 def _row(item: EqualNodes) -> str:
-    return f"| {len(item.nodes):,} | {escape_markdown(shorten_names(item.nodes))} | {escape_markdown(item.report.verdict())} |\n"
+    return f"| {len(item.nodes):,} | {escape_markdown(list_first(item.nodes, SHOWN_NODES))} | {escape_markdown(item.report.verdict())} |\n"
 
 
 def _entry(group: FindingGroup, many: bool) -> str:
     finding = group.finding
     mark = finding.severity if finding.status == FAIL else WAIVED
-    nodes = f" on {count_of(len(group.nodes), 'node')}: {escape_markdown(shorten_names(group.nodes))}" if many else ""
+    nodes = f" on {count_of(len(group.nodes), 'node')}: {escape_markdown(list_first(group.nodes, SHOWN_NODES))}" if many else ""
     new = " (new)" if finding.is_new else ""
     lines = [f"**{mark}** {escape_markdown(finding.title)} {markdown_code(finding.id)}{new}{nodes}"]
     lines.append(f"expected {markdown_code(finding.expected or 'otherwise')}, found {markdown_code(finding.actual or 'not set')}")

@@ -14,7 +14,7 @@ from eidos.model.record import Record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator
 
     from eidos.model.check_report import CheckReport
     from eidos.model.finding import Finding, Remedy
@@ -113,13 +113,3 @@ def remedy_lines(remedy: Remedy) -> Iterator[str]:
         first, *others = step.splitlines() or [""]
         text = f"{first} {'; '.join(others)}" if others else first
         yield f"{'do:' if number == 0 else '   '} {text}{cost_text(remedy) if number == len(steps) - 1 else ''}"
-
-
-def shorten_names(names: Sequence[str], limit: int = 8) -> str:
-    """At most ``limit`` names and how many more there are.
-
-    >>> shorten_names(["a", "b", "c"], 2)
-    'a, b and 1 more'
-    """
-    more = len(names) - limit
-    return ", ".join(names) if more <= 0 else f"{', '.join(names[:limit])} and {more:,} more"

@@ -11,7 +11,7 @@ from eidos.model.bundle_plan import REFUSE
 from eidos.model.query import written_fields
 from eidos.templates.text_template import escape_markdown, markdown_code
 from eidos.terminal import BOLD, RED, YELLOW, paint
-from eidos.wording import count_of
+from eidos.wording import count_of, list_first
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -148,7 +148,7 @@ def _wildcards(plan: BundlePlan) -> Iterator[tuple[str, str, str]]:
 def _rule(rule: dict[str, Any]) -> str:
     """A rule in words: ``* on configmaps, secrets``."""
     what = [*rule.get("resources", ()), *rule.get("nonResourceURLs", ())]
-    shown = ", ".join(what) if len(what) < 5 else f"{', '.join(what[:3])} and {len(what) - 3} more"
+    shown = list_first(what, 4 if len(what) < 5 else 3)
     groups = ", ".join(group for group in rule.get("apiGroups", ()) if group)
     return f"{', '.join(rule.get('verbs', ()))} on {shown}{groups and f' of {groups}'}"
 

@@ -12,6 +12,7 @@ import time
 
 from eidos.kube.labels import FINDINGS_CONDITION, FINDINGS_LABEL
 from eidos.model.finding import FAIL, SEVERITIES, UNKNOWN
+from eidos.wording import list_first
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -94,9 +95,8 @@ class NodeMarks:
     def _condition(self, timestamp: str) -> dict[str, str]:
         """The condition, true as those of Node Problem Detector are while there is a problem."""
         names = sorted(self._failing, key=lambda id: (SEVERITIES.index(self._failing[id]), id))
-        more = f" and {len(names) - MAXIMUM_NAMES} more" if len(names) > MAXIMUM_NAMES else ""
         condition = {"type": FINDINGS_CONDITION, "status": "True", "reason": f"{self._worst().capitalize()}Findings"}
-        message = f"eidos check: {', '.join(names[:MAXIMUM_NAMES])}{more}"
+        message = f"eidos check: {list_first(names, MAXIMUM_NAMES)}"
         return {**condition, "message": message, "lastTransitionTime": self._since, "lastHeartbeatTime": timestamp}
 
 
