@@ -24,6 +24,7 @@ every verb:
 
 recipes and what is compared with them:
     model.constraint model.expression model.pattern model.quantity model.query model.recipe model.tree_reader semver
+    timestamp
 
 YAML:
     formats.block_yaml formats.plain_scalars formats.source_text formats.yaml_scalars

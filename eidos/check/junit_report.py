@@ -11,8 +11,8 @@ failure whose type is its severity, what is unknown an error, and what is waived
 from __future__ import annotations
 
 from eidos.check.report_groups import comparison_text, node_name, remedy_lines, source_text
-from eidos.check.snapshot_checks import parse_timestamp
 from eidos.model.finding import FAIL, NOT_APPLICABLE, UNKNOWN, WAIVED
+from eidos.timestamp import parse_timestamp
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

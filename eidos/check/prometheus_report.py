@@ -51,6 +51,6 @@ def _labels(labels: dict[str, str]) -> str:
 
 
 def _seconds(timestamp: str) -> float:
-    from eidos.check.snapshot_checks import parse_timestamp
+    from eidos.timestamp import parse_timestamp
 
     return parse_timestamp(timestamp) or 0.0

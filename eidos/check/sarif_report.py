@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from eidos import __version__
 from eidos.check.report_groups import comparison_text, cost_text, node_name, remedy_steps
-from eidos.check.snapshot_checks import parse_timestamp
 from eidos.formats import to_json
 from eidos.model.finding import CRITICAL, ERROR, FAIL, INFO, NOT_APPLICABLE, PASS, UNKNOWN, WAIVED, WARNING
+from eidos.timestamp import parse_timestamp
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -15,11 +15,11 @@ Knows the form of a file of waivers and when one holds; must not know any check:
 
 from __future__ import annotations
 
-from eidos.check.snapshot_checks import is_calendar_day
 from eidos.model.finding import FAIL, WAIVED
 from eidos.model.measurement import path_matches
 from eidos.model.record import Record, replace
 from eidos.model.tree_reader import TreeReader
+from eidos.timestamp import days_after, is_calendar_day
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -73,18 +73,14 @@ def apply_waivers(findings: Iterable[Finding], waivers: Sequence[Waiver], node: 
 
 def waivers_of(reports: Iterable[CheckReport], today: str) -> dict[str, Any]:
     """A file of waivers for all that fails in these reports, by finding with its nodes, for :data:`DAYS` days."""
-    import time
-
     nodes: dict[str, list[str]] = {}
     for report in reports:
         for finding in report.findings:
             if finding.status in (FAIL, WAIVED):
                 names = nodes.setdefault(finding.id, [])
                 names += [report.node] if report.node and report.node not in names else []
-    begin = time.mktime(time.strptime(f"{today} 12", "%Y-%m-%d %H"))
-    expires = time.strftime("%Y-%m-%d", time.localtime(begin + DAYS * 86400))
     reason = f"accepted on {today}; replace this with the reason"
-    return {"waivers": [Waiver(id, "", tuple(nodes[id]), reason, expires).to_tree() for id in sorted(nodes)]}
+    return {"waivers": [Waiver(id, "", tuple(nodes[id]), reason, days_after(today, DAYS)).to_tree() for id in sorted(nodes)]}
 
 
 def read_waivers(tree: object, name: str) -> tuple[Waiver, ...]:

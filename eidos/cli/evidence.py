@@ -152,7 +152,7 @@ def run(values: Values) -> int:
 def _judge(sources: EvidenceSources, inputs: JudgeInputs, values: Values) -> tuple[tuple[CheckReport, ...], tuple[NodeDocuments, ...]]:
     """The report of each node, and its documents."""
     from eidos.bundle.evidence_archive import NodeDocuments
-    from eidos.check.snapshot_checks import parse_timestamp
+    from eidos.timestamp import parse_timestamp
     from eidos.workflow import check_node, make_recipe
 
     names = sources.names()

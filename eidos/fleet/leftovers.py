@@ -17,7 +17,6 @@ here removes nothing of a run that still works. Runs with ``--keep`` are never o
 from __future__ import annotations
 
 import time
-from calendar import timegm
 
 from eidos.errors import EidosError, Timeout
 from eidos.fleet.job_runner import LIFETIME_ANNOTATION, REQUEST_S, RUN_LABEL, path_of
@@ -25,6 +24,7 @@ from eidos.http_wire.retry import parse_http_date
 from eidos.kube.api_client import PAGE_SIZE
 from eidos.kube.stored_object import MANAGED_BY
 from eidos.model.record import Record
+from eidos.timestamp import parse_timestamp
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -117,21 +117,13 @@ def _judge(number: str, members: list[tuple[str, Tree]], now: float | None) -> E
     paths = tuple(path for path, _ in members)
     texts = [str(text) for _, metadata in members if (text := (metadata.get("annotations") or {}).get(LIFETIME_ANNOTATION)) is not None]
     lifetimes = [float(text) for text in texts if text.isascii() and text.isdigit() and len(text) <= 9]
-    created = [_seconds(metadata.get("creationTimestamp")) for _, metadata in members]
+    created = [parse_timestamp(str(metadata.get("creationTimestamp"))) for _, metadata in members]
     is_ours = len(number) == 8 and not set(number) - set("0123456789abcdef")  # others may use the label for what they apply
     age_s = max(0.0, min(now - time_ for time_ in created if time_ is not None)) if now is not None and None not in created else 0.0
     if len(lifetimes) < len(texts) or not (texts or is_ours):  # LIFETIME_UNLIMITED, or nothing that eidos writes
         return EarlierRun(number, RETAINED, paths, age_s)
     remaining_s = max(lifetimes, default=DEFAULT_LIFETIME_S) - age_s
     return EarlierRun(number, RUNNING if remaining_s > 0 else OVER, paths, age_s, max(0.0, remaining_s))
-
-
-def _seconds(timestamp: object) -> float | None:
-    """A creation timestamp in seconds since 1970 (Kubernetes API, ObjectMeta: RFC 3339 in UTC, to the second)."""
-    try:
-        return float(timegm(time.strptime(str(timestamp), "%Y-%m-%dT%H:%M:%SZ")))
-    except ValueError:
-        return None
 
 
 def remove_run(client: KubeClient, namespace: str, run: EarlierRun, request_s: float = REQUEST_S) -> tuple[list[str], list[EidosError]]:

@@ -15,6 +15,7 @@ from eidos.errors import InvalidData, Timeout, Unavailable
 from eidos.log import printable
 from eidos.model.record import Record
 from eidos.process.run import NOT_STARTED, TIMED_OUT, TOO_MUCH_OUTPUT, Command, find_program, run_program
+from eidos.timestamp import parse_timestamp
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -119,22 +120,7 @@ def _read(out: bytes, version: str) -> ExecCredential:
         raise _InvalidOutput("neither a token nor a certificate")
     if not token.isascii() or not token.isprintable():
         raise _InvalidOutput("its token contains characters that a header cannot hold")
-    return ExecCredential(token, certificate.encode() or None, key.encode() or None, _seconds(expires) if expires else None)
-
-
-def _seconds(text: str) -> float:
-    """A time of RFC 3339 in seconds since 1970.
-
-    >>> _seconds("1970-01-02T00:00:00Z"), _seconds("1970-01-01T02:00:00.5+01:00")
-    (86400.0, 3600.0)
-    """
-    import re
-    from datetime import datetime
-
-    parts = re.fullmatch(r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d:\d\d)(?:\.\d+)?(?:[Zz]|([+-]\d\d:\d\d))", text, re.ASCII)
-    try:
-        if parts is None:
-            raise ValueError(text)
-        return datetime.fromisoformat(f"{parts[1]}T{parts[2]}{parts[3] or '+00:00'}").timestamp()
-    except (ValueError, OverflowError) as fault:
-        raise _InvalidOutput("invalid expirationTimestamp; expected an RFC 3339 time") from fault
+    expires_s = parse_timestamp(expires) if expires else None
+    if expires and expires_s is None:
+        raise _InvalidOutput("invalid expirationTimestamp; expected an RFC 3339 time")
+    return ExecCredential(token, certificate.encode() or None, key.encode() or None, expires_s)

@@ -10,14 +10,13 @@ dates, nor the clock: the caller has the day. Malformed rows are left out here, 
 
 from __future__ import annotations
 
-import time
-
 from eidos.model.constraint import parse_expression
 from eidos.model.query import READING_PATHS
 from eidos.model.recipe_consistency import agrees_with_branch, upgrade_steps
 from eidos.model.record import Record
 from eidos.recipe.lazy_parts import LazyMapping
 from eidos.semver import try_parse_version
+from eidos.timestamp import days_after
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -98,16 +97,6 @@ def last_day(end: str) -> str:
     ('2027-03-31', '2026-12-02')
     """
     return end if len(end) > len("2027-03") else f"{end}-31"
-
-
-def days_after(day: str, days: int) -> str:
-    """The day that comes so many days after another.
-
-    >>> days_after("2026-11-29", 90), days_after("2024-02-28", 1)
-    ('2027-02-27', '2024-02-29')
-    """
-    year, month, date = map(int, day.split("-"))
-    return time.strftime("%Y-%m-%d", time.localtime(time.mktime((year, month, date + days, 12, 0, 0, 0, 0, -1))))
 
 
 def life_cycle_warnings(recipe: Recipe, facts: Mapping[str, str], store: Store, today: str) -> Iterator[str]:

@@ -30,7 +30,7 @@ from tests.project.source_tree import (
 
 #: First name below ``eidos`` → floor. A new one chooses its floor here.
 FLOORS = {
-    **dict.fromkeys(("_build", "duration", "errors", "log", "model", "redact", "semver", "terminal", "wording"), 0),
+    **dict.fromkeys(("_build", "duration", "errors", "log", "model", "redact", "semver", "terminal", "timestamp", "wording"), 0),
     **dict.fromkeys(("archive", "files", "formats", "process", "templates"), 1),
     **dict.fromkeys(("reading_selection", "dbus", "host_settings", "http_wire", "kube", "nvidia", "oci", "telemetry"), 2),
     **dict.fromkeys(("bundle", "check", "collectors", "diff", "fleet", "manifest", "recipe", "server_client", "sign"), 3),

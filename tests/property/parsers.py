@@ -11,9 +11,8 @@ import tempfile
 from pathlib import Path
 from typing import Any, Callable, NamedTuple
 
-from eidos import duration, formats, log, semver, wording, workflow
+from eidos import duration, formats, log, semver, timestamp, wording, workflow
 from eidos.bundle import bundle_options, chart_values, checksums, registry_mirror, tar_archive, template_sets, zip_archive
-from eidos.check import snapshot_checks
 from eidos.cli import arguments, judge_options, manifest_flags, options, run_telemetry, serve, watch
 from eidos.cli import fleet as fleet_verb
 from eidos.cli import help as cli_help
@@ -396,7 +395,7 @@ PARSERS: dict[str, Parser] = {
     "count": _of_text(quantity.parse_count, "1", "²", ".", "-"),
     "list with keys, compared": _of_text(_compared_list, "a ", "b ", "a#2 "),
     "gaps and readings": _of_text(_gaps_of_readings, "/a ", "/", " ", "/a/b "),
-    "timestamp": _of_text(snapshot_checks.parse_timestamp, "2026-11-29T06:00:00", ".1", "Z", "+01:00"),
+    "timestamp": _of_text(timestamp.parse_timestamp, "2026-11-29T06:00:00", ".1", "Z", "+01:00"),
     "duration": _of_text(duration.parse_duration, "1h", "1", ".", "s", "m"),
     "host list": _of_text(lambda text: hostlist.parse_hostlist(text, "x"), "a,", "a[1-2],", "[", "]", ",", "1-9", "a\n", "#"),
     "host and port": _of_text(hostlist.split_port, "a", ":", "1", "[", "]"),

@@ -18,11 +18,12 @@ from eidos.model.measurement import Measurement, Subtype
 from eidos.model.record import replace
 from eidos.model.snapshot import Snapshot
 from eidos.recipe.charts import load_charts
-from eidos.recipe.life_cycles import UpgradeStep, days_after, last_day, read_ends, read_upgrades, steps_between
+from eidos.recipe.life_cycles import UpgradeStep, last_day, read_ends, read_upgrades, steps_between
 from eidos.recipe.lint import ERROR
 from eidos.recipe.lint.rule_tables import read_rules, shipped_rules
 from eidos.recipe.lint.support_tables import ended_charts, table_issues
 from eidos.recipe.store import shipped_store
+from eidos.timestamp import days_after
 from eidos.workflow import make_recipe
 from tests.support.shipped import shipped_trees
 

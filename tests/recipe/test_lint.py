@@ -431,6 +431,7 @@ def test_what_has_no_reason_and_no_source_is_reported() -> None:
         ({"version": "1", "date": "2026"}, WARNING, "no-source"),
         ({"document": "d", "version": "1", "date": "July 2026"}, ERROR, "date"),
         ({"document": "d", "version": "1", "date": "2026-13-01"}, ERROR, "date"),
+        ({"document": "d", "version": "1", "date": "2026-02-30"}, ERROR, "date"),
     ],
 )
 def test_a_source_has_document_version_and_date(source: dict[str, str], severity: str, rule: str) -> None:

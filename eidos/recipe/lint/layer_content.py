@@ -14,6 +14,7 @@ from eidos.recipe.lint.rule_tables import shipped_rules
 from eidos.recipe.lint.setting_values import range_issues
 from eidos.recipe.provenance import lines
 from eidos.semver import parse_version
+from eidos.timestamp import is_calendar_day
 from eidos.wording import shorten
 
 TYPE_CHECKING = False
@@ -163,11 +164,7 @@ def _sources(layer: Layer, latest: str) -> Iterator[LintIssue]:
 
 def is_date(text: str) -> bool:
     """Whether a text is a day, a month or a year, written as 2026-07-01, 2026-07 or 2026."""
-    parts = text.split("-")
-    if not all(part.isascii() and part.isdigit() for part in parts) or [len(part) for part in parts] != [4, 2, 2][: len(parts)]:
-        return False
-    year, month, day = (*map(int, parts), 1, 1)[:3]
-    return year > 0 and 1 <= month <= 12 and 1 <= day <= 31
+    return len(text) in (4, 7, 10) and is_calendar_day(f"{text}-01-01"[:10])
 
 
 def _short(text: str) -> str:
