@@ -29,11 +29,10 @@ from eidos.cli.judge_options import (
 from eidos.cli.options import HELP, LOGGING, OUTPUT, PLUGIN, Operand, Option, Verb, parse_path, parse_timeout
 from eidos.cli.recipe_query import query_words
 from eidos.cli.sign import SIGNING, make_signature, read_signing_key
-from eidos.errors import InvalidInput, NotFound, Unavailable, os_error_reason
+from eidos.errors import InvalidInput
 from eidos.formats import serialize
 from eidos.model.bundle import STATEMENT
 from eidos.model.record import Record, replace
-from eidos.model.snapshot import Snapshot, natural_key
 from eidos.wording import count_of
 
 TYPE_CHECKING = False
@@ -45,6 +44,7 @@ if TYPE_CHECKING:
     from eidos.cli.options import Values
     from eidos.fleet.pseudonyms import Pseudonyms
     from eidos.model.check_report import CheckReport
+    from eidos.model.snapshot import Snapshot
 
 #: Nodes that are listed to people.
 SHOWN_NODES = 10
@@ -106,9 +106,6 @@ VERB = Verb(
         ),
     ),
 )
-
-#: Extensions of the snapshots in a folder.
-_EXTENSIONS = (".yaml", ".yml", ".json")
 
 
 def run(values: Values) -> int:
@@ -286,25 +283,18 @@ def _written(node: str, snapshot: Snapshot) -> NodeSource:
 
 def _read_folder(folder: str, pseudonyms: Pseudonyms | None) -> EvidenceSources:
     """The snapshots of a folder, as 'eidos fleet' writes it. Raises NotFound without any, and for a file what reading it raises."""
-    from eidos.fleet.results import CLUSTER as CLUSTER_NAME
-    from eidos.fleet.results import SUMMARY
+    from eidos.cli.fleet_check import snapshot_files
+    from eidos.fleet import results
 
-    try:
-        names = sorted((name for name in os.listdir(folder) if name.endswith(_EXTENSIONS) and name[:1] != "."), key=natural_key)
-    except OSError as fault:
-        raise Unavailable(f"{folder}: {os_error_reason(fault)}") from fault
-    own = {f"{name}.yaml" for name in (SUMMARY, CLUSTER_NAME)}
     nodes: list[NodeSource] = []
-    for name in names:
-        if name not in own:
-            snapshot, document = document_locations.read_listed_snapshot(folder, name)
-            nodes.append(NodeSource(snapshot.node or os.path.splitext(name)[0], snapshot, document))
-    if not nodes:
-        raise NotFound(f"{folder}: no snapshots in this folder", "name a folder of snapshots, such as one that 'eidos fleet' wrote")
-    unanswered = _unanswered(os.path.join(folder, f"{SUMMARY}.yaml"), pseudonyms) if f"{SUMMARY}.yaml" in names else ()
-    if f"{CLUSTER_NAME}.yaml" not in names:
+    for name in snapshot_files(folder, folder):
+        snapshot, document = document_locations.read_listed_snapshot(folder, name)
+        nodes.append(NodeSource(snapshot.node or os.path.splitext(name)[0], snapshot, document))
+    summary, cluster_file = (f"{name}.yaml" for name in (results.SUMMARY, results.CLUSTER))
+    unanswered = _unanswered(os.path.join(folder, summary), pseudonyms) if os.path.exists(os.path.join(folder, summary)) else ()
+    if not os.path.exists(os.path.join(folder, cluster_file)):
         return EvidenceSources(tuple(nodes), True, unanswered=unanswered)
-    cluster, document = document_locations.read_listed_snapshot(folder, f"{CLUSTER_NAME}.yaml")
+    cluster, document = document_locations.read_listed_snapshot(folder, cluster_file)
     return EvidenceSources(tuple(nodes), True, cluster, document, unanswered)
 
 
