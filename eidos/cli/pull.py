@@ -165,6 +165,8 @@ def _write_file(store: ArtifactStore, layer: Descriptor, output: str | None, mod
     from eidos.oci.artifact import is_file_name, read_layer
 
     if output == document_locations.STDOUT:
+        if layer.size > DOCUMENT_LIMIT:  # it is verified before its first byte is written
+            raise InvalidInput(f"--output -: {store.name} is larger than {DOCUMENT_LIMIT >> 20} MiB", "use --output FILE")
         write_stdout(read_layer(store, layer, DOCUMENT_LIMIT))
         return output
     if output is None or output.endswith("/") or os.path.isdir(output):

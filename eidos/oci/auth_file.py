@@ -28,6 +28,9 @@ _NOT_FOUND = b"credentials not found"
 #: Other names of Docker Hub in files of logins.
 _DOCKER_HUB = ("docker.io", "index.docker.io", "registry-1.docker.io")
 
+#: What helpers answered, by program and host: one may take a second, and a mirror has a hundred repositories.
+_helper_answers: dict[tuple[str, str], Credential | None] = {}
+
 _HINT = "log in again with 'docker login' or 'podman login'"
 
 
@@ -166,13 +169,15 @@ def _ask_helper(helper: object, host: str, path: str, environ: Mapping[str, str]
         raise Unavailable(f"{path}: {name} is not in PATH", f"install it, or {_HINT}")
     deadline = min(deadline, time.monotonic() + HELPER_TIMEOUT_S)
     server = "https://index.docker.io/v1/" if host in _DOCKER_HUB else host
+    if (program, server) in _helper_answers:
+        return _helper_answers[program, server]
     result = run_program(Command((name, "get"), server.encode(), program, environ), deadline, OUTPUT_LIMIT)
     if result.outcome == TIMED_OUT:
         raise Timeout(f"{path}: {name} timed out", "run it by hand to see what it waits for, or raise --timeout")
     if result.outcome == NOT_STARTED:
         raise Unavailable(f"{path}: {name} cannot be run: {result.start_failure}", "run it by hand to see why")
     if result.status and _NOT_FOUND in result.output.lower() + result.errors.lower():
-        return None
+        return _helper_answers.setdefault((program, server), None)
     if result.outcome == TOO_MUCH_OUTPUT or result.status:
         reason = "printed too much" if result.outcome == TOO_MUCH_OUTPUT else f"failed with status {result.shell_status}"
         raise Unavailable(f"{path}: {name} {reason}", f"run 'echo {host} | {name} get' by hand to see why")
@@ -183,4 +188,5 @@ def _ask_helper(helper: object, host: str, path: str, environ: Mapping[str, str]
         username = secret = None  # a traceback would show the output
     if not isinstance(username, str) or not isinstance(secret, str):
         raise InvalidData(f"{path}: {name} printed no credential", f"run 'echo {host} | {name} get' by hand to see why")
-    return Credential("", "", secret, path) if username == TOKEN_USER else Credential(username, secret, "", path)
+    credential = Credential("", "", secret, path) if username == TOKEN_USER else Credential(username, secret, "", path)
+    return _helper_answers.setdefault((program, server), credential)

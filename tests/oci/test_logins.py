@@ -352,6 +352,14 @@ def test_a_helper_gets_the_host(tmp_path: Path) -> None:
     assert PASSWORD not in repr(credential)
 
 
+@pytest.mark.parametrize("answer", ['echo \'{"Username": "a", "Secret": "b"}\'', "echo 'credentials not found in native keychain'; exit 1"])
+def test_a_helper_runs_once_for_a_host(tmp_path: Path, answer: str) -> None:
+    environ = helper(tmp_path, f"echo >>{tmp_path}/runs; {answer}")
+    for host, repository in (("a.example.com", "x"), ("a.example.com", "y"), ("b.example.com", "x")):
+        assert (find(environ, host, repository) is None) == ("exit" in answer)
+    assert (tmp_path / "runs").read_text() == "\n\n"
+
+
 def test_a_helper_may_have_an_identity_token(tmp_path: Path) -> None:
     credential = find(helper(tmp_path, 'echo \'{"Username":"<token>","Secret":"identity"}\''))
     assert credential is not None

@@ -291,6 +291,14 @@ def test_any_other_file_is_pushed_as_a_file(run: Run, tmp_path: Path) -> None:
     assert (tmp_path / "eidos.pyz").read_bytes() == b"PK" + bytes(1000)
 
 
+def test_a_large_file_does_not_go_to_standard_output(run: Run, tmp_path: Path) -> None:
+    """All of it is verified first, and would be in memory."""
+    (tmp_path / "large.bin").write_bytes(bytes((32 << 20) + 1))
+    assert run("push", "large.bin", "@@/files/large:v1")[0] == 0
+    status, out, err = run("pull", "@@/files/large:v1", "-o", "-")
+    assert (status, out, "hint: use --output FILE" in err) == (2, "", True), err
+
+
 def test_what_is_wrong_with_a_command_line(run: Run, bundle: Path, tmp_path: Path) -> None:
     for words, status, message in (
         (("push", "made"), 2, "eidos push needs a reference"),
