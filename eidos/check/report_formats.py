@@ -11,12 +11,10 @@ from __future__ import annotations
 
 from eidos.errors import InvalidInput
 from eidos.formats import serialize
-from eidos.model.check_report import report_list_tree
+from eidos.model.check_report import reports_tree
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
-
     from eidos.model.check_report import CheckReport
 
 #: Form → its module, which has ``render(reports) -> str``, and what it is for; yaml and json are written here.
@@ -29,11 +27,6 @@ FORMATS: dict[str, tuple[str, str]] = {
     "html": ("eidos.check.html_report", "one page, without network"),
     "prometheus": ("eidos.check.prometheus_report", "for the textfile collector of node_exporter"),
 }
-
-
-def reports_tree(reports: tuple[CheckReport, ...]) -> dict[str, Any]:
-    """The document of one report, or of several."""
-    return reports[0].to_tree() if len(reports) == 1 else report_list_tree(reports)
 
 
 def render(reports: tuple[CheckReport, ...], form: str) -> str:

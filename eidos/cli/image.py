@@ -10,7 +10,6 @@ from eidos.cli import document_locations
 from eidos.cli.options import FORMAT, HELP, LOGGING, Operand, Option, Verb, parse_path
 from eidos.errors import InvalidInput
 from eidos.files import resources
-from eidos.formats import serialize
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -102,12 +101,7 @@ def _read_program(path: str | None) -> bytes:
 
 
 def _report(result: ImageResult, where: str, values: Values) -> None:
-    """Print the digest, or for programs all; to people what was written, on standard error."""
-    from eidos import log
+    from eidos.cli.push import print_artifact
 
-    fmt = values["format"]
     tree = {"layout": where, "digest": result.digest, "base-digest": result.base_digest, "platform": result.platform, "bytes": result.size}
-    text = serialize(tree, fmt) if fmt in ("json", "yaml") else f"{result.digest}\n"
-    document_locations.write_document(document_locations.STDOUT, text)
-    if fmt not in ("json", "yaml") and log.shows("warn"):
-        log.print_summary([f"wrote {where}: eidos {__version__} for {result.platform}, {result.size:,} bytes"])
+    print_artifact(tree, f"wrote {where}: eidos {__version__} for {result.platform}, {result.size:,} bytes", values["format"])

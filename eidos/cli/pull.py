@@ -11,10 +11,9 @@ from contextlib import contextmanager
 
 from eidos.cli import document_locations, registry_locations
 from eidos.cli.options import FORMAT, HELP, LOGGING, Operand, Option, Verb, parse_path, parse_timeout
-from eidos.cli.push import DOCUMENT_LIMIT, require_unchanged
+from eidos.cli.push import DOCUMENT_LIMIT, print_artifact, require_unchanged
 from eidos.cli.registry_locations import BLOB, BUNDLE, DATA, FILE, FLEET, NAMES, REGISTRY, describe
 from eidos.errors import IntegrityError, InvalidInput
-from eidos.formats import serialize
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -179,19 +178,6 @@ def _write_file(store: ArtifactStore, layer: Descriptor, output: str | None, mod
 
 
 def _report(artifact: PulledArtifact, output: str, where: str, values: Values) -> None:
-    from eidos import log
-
-    fmt, manifest = values["format"], artifact.manifest
-    if fmt in ("json", "yaml"):
-        tree = {
-            "reference": where,
-            "digest": artifact.digest,
-            "artifact-type": manifest.artifact_type,
-            "bytes": manifest.size,
-            "output": output,
-        }
-        document_locations.write_document(document_locations.STDOUT, serialize(tree, fmt))
-        return
-    document_locations.write_document(document_locations.STDOUT, f"{artifact.digest}\n")
-    if log.shows("warn"):
-        log.print_summary([f"pulled {describe(manifest.artifact_type)} to {output}: {manifest.size:,} bytes"])
+    size, kind = artifact.manifest.size, artifact.manifest.artifact_type
+    tree = {"reference": where, "digest": artifact.digest, "artifact-type": kind, "bytes": size, "output": output}
+    print_artifact(tree, f"pulled {describe(kind)} to {output}: {size:,} bytes", values["format"])

@@ -20,7 +20,7 @@ from eidos.wording import count_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from contextlib import ExitStack
     from typing import Any
 
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from eidos.oci.artifact import Artifact, ArtifactStore, PushResult
     from eidos.oci.reference import Reference
 
-#: Bytes of a document that is pushed, and of one attestation.
-DOCUMENT_LIMIT, ATTESTATION_LIMIT = 32 << 20, 4 << 20
+#: Bytes of a document that is pushed.
+DOCUMENT_LIMIT = 32 << 20
 
 #: The kind of a document → its type, and the name of a file of it.
 _DOCUMENTS = {"Snapshot": (SNAPSHOT, "snapshot.yaml"), "Recipe": (RECIPE, "recipe.yaml"), "CheckReport": (REPORT, "report.yaml")}
@@ -237,9 +237,8 @@ def _file(path: str) -> Artifact:
     return Artifact(FILE, (ArtifactLayer(blob_of_pieces(lambda: file_pieces(path)), _FILE_LAYER, title),))
 
 
-def result_tree(result: PushResult, where: str) -> dict[str, Any]:
-    """What was pushed, for programs."""
-    return {
+def _report(result: PushResult, where: str, values: Values) -> None:
+    tree = {
         "reference": where,
         "digest": result.digest,
         "artifact-type": result.artifact_type,
@@ -249,19 +248,17 @@ def result_tree(result: PushResult, where: str) -> dict[str, Any]:
         "layers": [{"title": each.title, "digest": each.digest, "bytes": each.size, "uploaded": each.is_new} for each in result.layers],
         "attestations": list(result.attestations),
     }
-
-
-def _report(result: PushResult, where: str, values: Values) -> None:
-    """Print the digest, or for programs all; to people what was sent, on standard error."""
-    from eidos import log
-
-    fmt = values["format"]
-    text = serialize(result_tree(result, where), fmt) if fmt in ("json", "yaml") else f"{result.digest}\n"
-    document_locations.write_document(document_locations.STDOUT, text)
-    if fmt in ("json", "yaml") or not log.shows("warn"):
-        return
     new = sum(layer.is_new for layer in result.layers)
     sent = f"{new} of {count_of(len(result.layers), 'layer')}, {result.uploaded_bytes:,} bytes"
     verb = "would push" if values["dry-run"] else "pushed"
-    is_changed = result.is_new or result.attestations
-    log.print_summary([f"{verb} {where}: {sent}" if is_changed else f"{where} is up to date: nothing to upload"])
+    print_artifact(tree, f"{verb} {where}: {sent}" if tree["changed"] else f"{where} is up to date: nothing to upload", values["format"])
+
+
+def print_artifact(tree: Mapping[str, Any], summary: str, fmt: str) -> None:
+    """Print the digest of an artifact, or for programs all of ``tree``; to people ``summary``, on standard error."""
+    from eidos import log
+
+    is_document = fmt in ("json", "yaml")
+    document_locations.write_document(document_locations.STDOUT, serialize(tree, fmt) if is_document else f"{tree['digest']}\n")
+    if not is_document and log.shows("warn"):
+        log.print_summary([summary])

@@ -99,6 +99,7 @@ class CheckReport(Record):
         return cls(timestamp, version, node, snapshot_timestamp, digest, root.texts("notes"), findings, plugins)
 
 
-def report_list_tree(reports: tuple[CheckReport, ...]) -> dict[str, Any]:
-    """Several reports as one document."""
-    return {"kind": LIST_KIND, "apiVersion": API_VERSION, "items": [report.to_tree() for report in reports]}
+def reports_tree(reports: tuple[CheckReport, ...]) -> dict[str, Any]:
+    """The document of one report, or of several."""
+    items = [report.to_tree() for report in reports]
+    return items[0] if len(items) == 1 else {"kind": LIST_KIND, "apiVersion": API_VERSION, "items": items}

@@ -11,8 +11,8 @@ import pytest
 import yaml
 from jsonschema import Draft202012Validator
 
-from eidos.check.report_formats import reports_tree
 from eidos.cli.schema import DOCUMENTS, document_schema
+from eidos.model.check_report import reports_tree
 from eidos.workflow import check_node, compare, make_recipe, parse_snapshot
 from tests.check.test_report_formats import REPORT, fleet
 from tests.support.node_snapshots import HOSTS, tree_snapshot
