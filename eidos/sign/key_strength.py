@@ -15,9 +15,34 @@ OPENPGP_ALGORITHMS = {"1": "RSA", "2": "RSA", "3": "RSA", "17": "DSA"}
 
 _UNREADABLE = "the size of the key is not readable"
 
+#: How the name of a certificate's type begins → fields of its key, after the nonce (PROTOCOL.certkeys, PROTOCOL.u2f).
+_KEY_FIELDS = {b"ssh-rsa": 2, b"ssh-dss": 4, b"ssh-ed25519": 1, b"ecdsa-": 2, b"sk-ssh-ed25519": 2, b"sk-ecdsa-": 3}
+
 
 def weakness_of_ssh_key(blob: bytes) -> str:
-    """Why a public key in the wire format of SSH, or the one in a certificate, is too weak; empty when it is not."""
+    """Why a public key in the wire format of SSH is too weak, or of a certificate one of its two; empty when none is."""
+    weakness, authority = _weakness_of_ssh_key(blob), _find_authority(blob)
+    if weakness or authority is None:
+        return weakness
+    weakness = _weakness_of_ssh_key(authority) if authority else _UNREADABLE
+    return weakness and f"of the certificate's authority: {weakness}"
+
+
+def _find_authority(blob: bytes) -> bytes | None:
+    """The key that signed a certificate; empty when it is not readable, and None for another kind of key."""
+    algorithm = blob[4 : 4 + int.from_bytes(blob[:4], "big")]
+    if b"-cert-" not in algorithm:
+        return None
+    key_fields = next((number for start, number in _KEY_FIELDS.items() if algorithm.startswith(start)), 0)
+    # Strings, and numbers after them: serial and type, the time of validity.
+    for strings, number_bytes in ((2 + key_fields, 12), (2, 16), (3, 0)):
+        for _ in range(strings):
+            blob = blob[4 + int.from_bytes(blob[:4], "big") :]
+        blob = blob[number_bytes:]
+    return blob[4 : 4 + int.from_bytes(blob[:4], "big")] if key_fields else b""
+
+
+def _weakness_of_ssh_key(blob: bytes) -> str:
     fields: list[bytes] = []
     while len(blob) >= 4 and len(fields) < 4:
         end = 4 + int.from_bytes(blob[:4], "big")

@@ -364,6 +364,18 @@ def integer(bits: int) -> bytes:
     return b"\0" + ((1 << bits) - 1).to_bytes(bits // 8 + 1, "big")
 
 
+def certificate(algorithm: bytes, *key: bytes, authority: bytes) -> bytes:
+    """A certificate of OpenSSH as far as it names two keys (PROTOCOL.certkeys)."""
+    return (
+        wire(algorithm + b"-cert-v01@openssh.com", b"nonce", *key)
+        + bytes(8)
+        + b"\0\0\0\1"
+        + wire(b"id", b"principals")
+        + bytes(16)
+        + wire(b"critical", b"extensions", b"", authority, b"signature")
+    )
+
+
 UNREADABLE = -2
 
 
@@ -372,7 +384,11 @@ UNREADABLE = -2
     [
         (weakness_of_ssh_key(wire(b"ssh-rsa", b"\3", integer(2048))), 0),
         (weakness_of_ssh_key(wire(b"ssh-rsa", b"\3", integer(2047))), 2047),
-        (weakness_of_ssh_key(wire(b"ssh-rsa-cert-v01@openssh.com", b"nonce", b"\3", integer(3072)) + b"\0" * 9), 0),
+        (weakness_of_ssh_key(certificate(b"ssh-rsa", b"\3", integer(3072), authority=wire(b"ssh-ed25519", b"x" * 32))), 0),
+        (weakness_of_ssh_key(certificate(b"ssh-ed25519", b"x" * 32, authority=wire(b"ssh-rsa", b"\3", integer(1024)))), 1024),
+        (weakness_of_ssh_key(certificate(b"sk-ssh-ed25519", b"x" * 32, b"ssh:", authority=wire(b"ssh-dss", integer(1024)))), -1),
+        (weakness_of_ssh_key(certificate(b"ecdsa-sha2-nistp256", b"nistp256", b"x" * 65, authority=b"")), UNREADABLE),
+        (weakness_of_ssh_key(certificate(b"new", b"x", authority=wire(b"ssh-ed25519", b"x" * 32))), UNREADABLE),
         (weakness_of_ssh_key(wire(b"ssh-rsa-cert-v01@openssh.com", b"nonce", b"\3", integer(1024)) + b"\0" * 9), 1024),
         (weakness_of_ssh_key(wire(b"ssh-rsa")), UNREADABLE),
         (weakness_of_ssh_key(wire(b"ssh-rsa", b"\3", b"")), UNREADABLE),
@@ -448,6 +464,21 @@ def test_allowed_signers_say_whose_a_key_is(archive: Path, tmp_path: Path, keys:
     assert done.status == 5 and f" ({signers}: line 1: bad options: unknown key option), which is not required" in done.out, done
     assert signer.verify(archive, "--identity", "x").status == 2
     assert signer.verify(archive, "--allowed-signers", str(tmp_path / "none")).status == 2
+
+
+def test_the_authority_of_a_certificate_is_not_weak(archive: Path, tmp_path: Path, signer: Signer) -> None:
+    need("ssh-keygen")
+    for name, bits, status in (("strong", "2048", 0), ("weak", "1024", 5)):
+        authority, pair = make_ssh_key(tmp_path, name, "rsa", bits=bits), make_ssh_key(tmp_path, f"of-{name}")
+        run("ssh-keygen", "-q", "-s", authority.private, "-I", "id", "-n", "alice@example.com", pair.public)
+        name_of_signature, signature = sign_by_hand(
+            KeyPair(pair.public.replace(".pub", "-cert.pub"), ""), bundle().files[STATEMENT], signer.gpg_home
+        )
+        archive.write_bytes(pack_tar_gz({**bundle().files, name_of_signature: signature}))
+        (tmp_path / "signers").write_text(f"*@example.com cert-authority {Path(authority.public).read_text()}")
+        done = signer.verify(archive, "--allowed-signers", str(tmp_path / "signers"))
+        assert done.status == status, done
+        assert status == 0 or "of the certificate's authority: RSA key of 1024 bits is too weak" in done.err
 
 
 def test_a_key_of_gpg_that_is_not_in_the_keyring(archive: Path, keys: Keys, signer: Signer) -> None:
