@@ -6,6 +6,7 @@ Knows how the kernel reports that a device has no value, and which right is miss
 from __future__ import annotations
 
 import errno
+import os
 
 from eidos.errors import NotApplicable, NotFound
 from eidos.files.host import NOT_TEXT, FileMissing, FileUnreadable, decode_text
@@ -221,6 +222,20 @@ class Facts:
             yield Subtype(self.name, self.data)
         if self.with_volatile and self.volatile:
             yield Subtype(self.name + VOLATILE, self.volatile)
+
+
+def mount_table(root: str) -> tuple[str, str]:
+    """The table of the mounts that a path below ``root`` crosses (proc(5)), and the root as it names it.
+
+    ``/proc/1/root`` leads into the mounts of process 1, and its realpath(3) names another folder here.
+
+    >>> mount_table("/proc/1/root/mnt")
+    ('/proc/1/mountinfo', '/mnt')
+    """
+    _, proc, pid, name, *inside = [*os.path.normpath(root).split("/"), "", "", "", ""]
+    if (proc, name) == ("proc", "root"):
+        return f"/proc/{pid}/mountinfo", "/" + "/".join(inside).rstrip("/")
+    return "/proc/self/mountinfo", os.path.realpath(root)
 
 
 def unreadable_reason(fault: FileUnreadable) -> str:

@@ -16,6 +16,7 @@ from __future__ import annotations
 import os
 
 from eidos.collectors._boot_loader_specification import BootEntry, parse_boot_entry, read_variable, split_counter
+from eidos.collectors._sysfs import mount_table
 from eidos.errors import InvalidData
 from eidos.files.host import FileMissing, FileUnreadable, Host
 from eidos.model.measurement import UNREADABLE
@@ -32,8 +33,8 @@ if TYPE_CHECKING:
 #: Entries of a partition that are read, and the size limit of one in bytes.
 _ENTRIES_LIMIT, _ENTRY_LIMIT = 128, 1 << 16
 
-#: The table of mounts, and its size limit in bytes.
-MOUNTINFO, _MOUNTS_LIMIT = "/proc/self/mountinfo", 8 << 20
+#: Size limit of the table of mounts, in bytes.
+_MOUNTS_LIMIT = 8 << 20
 
 _SAVED, _AUTOMATIC = "@saved", "auto-"
 
@@ -120,14 +121,14 @@ def _is_unmounted(facts: Facts, partitions: tuple[str, ...]) -> bool:
     if not facts.host.is_running_system:
         return False
     try:
-        lines = Host().read_text(MOUNTINFO, _MOUNTS_LIMIT).splitlines()
+        table, root = mount_table(facts.host.root)
+        lines = Host().read_text(table, _MOUNTS_LIMIT).splitlines()
     except (FileMissing, FileUnreadable):
         return False
-    root = os.path.realpath(facts.host.root).rstrip("/")
     # Path → type of the file system (proc(5)); the last one hides the others.
     types = {fields[4]: kind.partition(" ")[0] for fields, kind in map(_split_mount, lines) if len(fields) > 4}
     for partition in partitions:
-        if types.get(root + partition) == "autofs":
+        if types.get(root.rstrip("/") + partition) == "autofs":
             facts.gap(UNREADABLE, f"{partition}/loader/entries", f"not mounted now; run 'ls {partition}' to have it mounted")
             return True
     return False

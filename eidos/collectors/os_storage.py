@@ -14,7 +14,7 @@ How full a file system is changes on its own; its size does not, except for ZFS 
 
 from __future__ import annotations
 
-from eidos.collectors._sysfs import Facts, has_folder
+from eidos.collectors._sysfs import Facts, has_folder, mount_table
 from eidos.files.host import FileMissing, FileUnreadable, Host
 from eidos.model.measurement import ABSENT, UNREADABLE
 from eidos.model.record import Record
@@ -160,8 +160,9 @@ def _read_mounts(facts: Facts) -> list[Mount] | None:
     """The mounts below the host's root, as it names them; None when a captured tree has none."""
     running = facts.host.is_running_system
     host = Host() if running else facts.host  # what matters is what this process can reach
+    own, root = mount_table(facts.host.root)
     text = None
-    for path in (MOUNTINFO,) if running else (MOUNTINFO, INIT_MOUNTINFO):
+    for path in (own,) if running else (MOUNTINFO, INIT_MOUNTINFO):
         try:
             text = host.read_text(path, _MOUNTINFO_LIMIT)
             break
@@ -179,13 +180,10 @@ def _read_mounts(facts: Facts) -> list[Mount] | None:
         return []
     if not running or facts.host.root == "/":
         return mounts
-    import os
-
-    root = os.path.realpath(facts.host.root)
-    below = [mount for mount in mounts if mount.path == root or mount.path.startswith(root + "/")]
+    below = [mount for mount in mounts if mount.path == root or mount.path.startswith(root.rstrip("/") + "/")]
     if not any(mount.path == root for mount in below):
         return _mounts_of_init(facts)
-    return [Mount(mount.path[len(root) :] or "/", mount.kind, mount.source, mount.options) for mount in below]
+    return [Mount(mount.path[len(root.rstrip("/")) :] or "/", mount.kind, mount.source, mount.options) for mount in below]
 
 
 def _mounts_of_init(facts: Facts) -> list[Mount]:

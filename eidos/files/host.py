@@ -114,7 +114,8 @@ class Host:
             if self.root != "/":
                 with _Translation(self.root):
                     fd = os.open(self.root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-                    is_slash = os.path.samestat(os.fstat(fd), os.stat("/"))
+                    # /proc/1/root may be the same folder in another mount namespace, with other mounts below it.
+                    is_slash = self.root.lstrip("/")[:6].rstrip("0123456789") != "proc/" and os.path.samestat(os.fstat(fd), os.stat("/"))
                 if is_slash:
                     os.close(fd)
                     fd, self.root = -1, "/"

@@ -79,7 +79,7 @@ def test_an_image_cut_off_or_changed_anywhere_is_read_or_refused(tmp_path: Path)
 def test_a_partition_that_reading_would_mount_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     root = CASES / "systemd-boot.in"
     (tmp_path / "mountinfo").write_text(f"36 35 0:1 / {root}/efi rw - autofs systemd-1 rw\n")
-    monkeypatch.setattr(_systemd_boot, "MOUNTINFO", str(tmp_path / "mountinfo"))
+    monkeypatch.setattr(_systemd_boot, "mount_table", lambda root: (str(tmp_path / "mountinfo"), root))
     monkeypatch.setattr(Host, "is_running_system", True)
     gaps = {part.what: part.why for part in os_boot.collect(Sources(Host(str(root)))) if isinstance(part, Gap) and part.kind == UNREADABLE}
     assert gaps["/efi/loader/entries"] == "not mounted now; run 'ls /efi' to have it mounted"

@@ -139,3 +139,18 @@ def test_a_folder_that_is_not_mounted_below_the_root_is_named(tmp_path: Path, fo
             assert (path in gaps[name]) == (folder not in mounted), (name, gaps[name])
     [systemd] = [each for each in document["collectors"] if each["name"] == "systemd"]
     assert systemd["outcome"] == "failed" and "mounted here" in systemd["reason"] and "/run/systemd" in systemd["hint"]
+
+
+def test_the_mounts_of_a_process_are_those_below_its_root() -> None:
+    if os.geteuid() != 0 or shutil.which("unshare") is None:
+        pytest.skip("needs root and unshare")
+    script = "mount -t tmpfs -o size=64k,mode=700 none /opt && echo && exec cat"
+    with subprocess.Popen(["unshare", "-m", "sh", "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdin and process.stdout
+        if not process.stdout.readline():
+            pytest.skip("no tmpfs can be mounted here")
+        document = snapshot('exec "$@"', root=f"/proc/{process.pid}/root")
+        process.stdin.close()
+    shown = readings(document)
+    assert (shown["storage.mount./opt.type"], shown["storage.mount./opt.size-bytes"]) == ("tmpfs", 65536)
+    assert "storage.mount./.type" in shown
