@@ -39,6 +39,14 @@ DPKG_STATUS, _DPKG_LIMIT, _PARAGRAPH_LIMIT, _BLOCK = "/var/lib/dpkg/status", 64 
 RPM_FOLDERS = ("/var/lib/rpm", "/usr/lib/sysimage/rpm")
 RPM_FILES = ("rpmdb.sqlite", "Packages.db", "Packages")
 
+#: Databases of other managers, whose packages are not read.
+OTHER_DATABASES = {
+    "/lib/apk/db/installed": "apk",
+    "/usr/lib/apk/db/installed": "apk",
+    "/var/lib/pacman/local": "pacman",
+    "/nix/var/nix/db": "Nix",
+}
+
 #: Lists of packages that dnf, yum and zypper do not change (dnf-versionlock(8), zypper-addlock(8)).
 RPM_HOLDS = ("/etc/dnf/plugins/versionlock.list", "/etc/yum/pluginconf.d/versionlock.list", "/etc/zypp/locks")
 
@@ -172,6 +180,9 @@ def collect(sources: Sources) -> Iterator[Part]:
         managers.append("rpm")
         for path in RPM_HOLDS:
             held += parse_rpm_holds(facts.line(path, 1 << 20) or "")
+    for path, name in () if managers or facts.gaps else OTHER_DATABASES.items():
+        if facts.exists(path, is_in_archives=False):
+            facts.gap(UNREADABLE, path, f"a database of {name}, which is not read")
     if not managers and not facts.gaps:
         facts.require_folders(f"no packages (neither {DPKG_STATUS} nor rpm's database exists)", "/var/lib", "/usr/lib")
     facts.put("manager", " ".join(managers))

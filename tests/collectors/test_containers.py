@@ -15,6 +15,10 @@ from typing import Any
 
 import pytest
 
+from eidos.collectors import Sources
+from eidos.collectors._fabric_files import fabric_parts
+from eidos.files.container_root import ContainerRoot
+from eidos.model.measurement import ABSENT, Gap
 from tests.collectors.test_os import ROOT
 
 pytestmark = pytest.mark.root
@@ -154,3 +158,9 @@ def test_the_mounts_of_a_process_are_those_below_its_root() -> None:
     shown = readings(document)
     assert (shown["storage.mount./opt.type"], shown["storage.mount./opt.size-bytes"]) == ("tmpfs", 65536)
     assert "storage.mount./.type" in shown
+
+
+def test_settings_of_the_fabric_are_not_looked_for_in_a_container() -> None:
+    """They are no reason to call the GPUs incomplete, which are the host's."""
+    parts = list(fabric_parts(Sources(ContainerRoot())))
+    assert parts and all(isinstance(part, Gap) and part.kind == ABSENT and "of this container" in part.why for part in parts)
