@@ -364,6 +364,13 @@ def test_folders_of_the_same_name_elsewhere_do_not_matter(bundle: Path, cluster:
     assert done.returncode == 0 and "gpu-operator" in done.stdout, done.stderr
 
 
+@pytest.mark.parametrize(("text", "status"), [("15m", 0), ("1h30m", 0), ("1.5h", 0), ("15", 2), ("1x", 2), ("m", 2), ("1m5", 2)])
+def test_a_timeout_is_a_duration(bundle: Path, cluster: Cluster, text: str, status: int) -> None:
+    done = run(bundle / "uninstall.sh", cluster, "--timeout", text)
+    assert done.returncode == status and ("expected a duration such as 15m" in done.stderr) == bool(status)
+    assert not status or not cluster.calls()
+
+
 def test_recovery_returns_to_the_last_revision_that_worked(bundle: Path, cluster: Cluster) -> None:
     cluster.change(releases={"gpu-operator/gpu-operator": "pending-upgrade"})
     run(bundle / "gpu-operator/scripts/install.sh", cluster, "--recover")

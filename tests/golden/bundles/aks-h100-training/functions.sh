@@ -56,7 +56,10 @@ read_options() {
         case "$1" in
           --namespace) namespace_option=$2 ;;
           --context) context=$2 ;;
-          --timeout) timeout=$2 ;;
+          --timeout)
+            timeout=$2
+            case "$2" in *[!0-9.hms]* | *[0-9.] | [hms]*) wrong_usage "invalid value $2 of --timeout, expected a duration such as 15m" ;; esac
+            ;;
           --ca-file) ca_file=$2 ;;
           --charts) charts=$2 ;;
           --registry) registry=$2 ;;
