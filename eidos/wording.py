@@ -1,7 +1,7 @@
-"""Counts, lists and long texts as messages show them, and the valid word that an invalid one was probably meant to be.
+"""Counts, lists, long texts and words of commands as messages show them, and the valid word that an invalid one was probably meant to be.
 
-Knows English plurals, how long a list may be before it is cut, and similarity of words (``difflib`` is imported only once something is
-wrong already); must not know what is counted, listed or named.
+Knows English plurals, how long a list may be before it is cut, quotes of a shell, and similarity of words (``difflib`` is imported only
+once something is wrong already); must not know what is counted, listed or named.
 """
 
 from __future__ import annotations
@@ -12,6 +12,9 @@ if TYPE_CHECKING:
 
 #: A longer list is cut.
 MAXIMUM_WORDS = 12
+
+#: Characters to which no shell gives a meaning.
+_PLAIN = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.,:=/@+%-"
 
 #: How many words of a longer list are shown.
 SHOWN_WORDS = 10
@@ -59,6 +62,17 @@ def shorten(text: str, limit: int) -> str:
     ('gpu-operator', 'gpu…')
     """
     return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def quote_word(text: str) -> str:
+    """A text as one word of a shell, as ``shlex.quote`` writes it, whose import costs a third of an empty start.
+
+    >>> quote_word("iommu=pt"), quote_word("a b")
+    ('iommu=pt', "'a b'")
+    """
+    if text and not text.strip(_PLAIN):
+        return text
+    return "'" + text.replace("'", "'\"'\"'") + "'"
 
 
 def nearest(word: str, valid: Iterable[str]) -> str | None:

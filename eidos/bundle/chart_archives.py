@@ -14,6 +14,7 @@ from eidos.errors import IntegrityError, InvalidInput, NotFound, Unavailable, os
 from eidos.formats import from_text
 from eidos.model.record import Record
 from eidos.templates.text_template import Markdown
+from eidos.wording import quote_word
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -103,13 +104,6 @@ def describe(components: Iterable[Component], archives: Mapping[str, ChartArchiv
             "```",
         ]
     return Markdown("\n".join(lines))
-
-
-def quote_word(word: str) -> str:
-    """A word as a shell reads it."""
-    if word and all(char.isalnum() or char in "_./:=@%+,-" for char in word):
-        return word
-    return "'" + word.replace("'", "'\\''") + "'"
 
 
 def _read_chart(folder: str, name: str, version: str) -> bytes | None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 
-from eidos.bundle.chart_archives import quote_word
 from eidos.bundle.mirror_lists import path_in_registry
 from eidos.bundle.registry_mirror import with_host
 from eidos.errors import InvalidInput, NotFound, Unavailable, os_error_reason
@@ -18,7 +17,7 @@ from eidos.oci.image_layout import INDEX_FILE, LAYOUT, LAYOUT_FILE
 from eidos.oci.image_manifest import REF_NAME, Descriptor, index_to_bytes
 from eidos.oci.image_sources import CONTAINERD_NAME, ImageFolder
 from eidos.templates.text_template import Markdown
-from eidos.wording import count_of, list_words
+from eidos.wording import count_of, list_words, quote_word
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

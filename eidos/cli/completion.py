@@ -12,7 +12,7 @@ from eidos.cli.commands import COMMANDS, VERB_FLAGS
 from eidos.cli.options import FLAG_OUTPUT, GLOBAL_OPTIONS, HELP, LOGGING, Operand, Verb
 from eidos.model.query import NAMES, VERSIONS
 from eidos.model.record import replace
-from eidos.templates.text_template import fill_text, parse_template
+from eidos.templates.text_template import fill_text, parse_template, shell_word
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -187,7 +187,7 @@ def _bash_values(verb: str, options: Iterable[Option]) -> list[str]:
             does = f"values='{' '.join(option.valid_values())}'" + (" many=1" if option.multiple else "")
         else:
             does = "return"
-        lines.append(f"        {' | '.join(_quoted(f'{verb} {spelling}') for spelling in _spellings([option]))}) {does} ;;")
+        lines.append(f"        {' | '.join(shell_word(f'{verb} {spelling}') for spelling in _spellings([option]))}) {does} ;;")
     return lines
 
 
@@ -227,15 +227,15 @@ fi
 
 def zsh(verbs: Sequence[Verb]) -> str:
     """The script for zsh, to be sourced or to lie as ``_eidos`` in a folder of ``fpath``."""
-    commands = "\n".join(f"    {_quoted(name + ':' + summary.replace(':', chr(92) + ':'))}" for name, (_, summary) in COMMANDS.items())
+    commands = "\n".join(f"    {shell_word(name + ':' + summary.replace(':', chr(92) + ':'))}" for name, (_, summary) in COMMANDS.items())
     before = [_zsh_option(option) for option in GLOBAL_OPTIONS]
     for name in dict.fromkeys(VERB_FLAGS.values()):
         flags = ",".join(flag for flag, does in VERB_FLAGS.items() if does == name)
-        before.append(f"'(- *)'{{{flags}}}{_quoted(f'[{COMMANDS[name][1]}]')}")
+        before.append(f"'(- *)'{{{flags}}}{shell_word(f'[{COMMANDS[name][1]}]')}")
     cases = []
     for verb in verbs:
         specs = [_zsh_option(option) for option in verb.options]
-        specs += [_quoted(f"{at}:{operand.name}:{_zsh_operand(operand)}") for at, operand in enumerate(verb.operands, 1)]
+        specs += [shell_word(f"{at}:{operand.name}:{_zsh_operand(operand)}") for at, operand in enumerate(verb.operands, 1)]
         listed = " \\\n".join(f"            {spec}" for spec in specs)
         cases.append(f"        {verb.name})\n          _arguments \\\n{listed}\n          ;;")
     return _fill(_ZSH, commands=commands, before="\n".join(f"    {spec} \\" for spec in before), verbs="\n".join(cases))
@@ -264,8 +264,8 @@ def _zsh_option(option: Option) -> str:
     rest = f"[{help_text}]{value}"
     if option.short:
         short = f"-{option.short}" + ("+" if option.metavar is not None else "")
-        return f"'(-{option.short} {option.flag})'{{{short},{flag}}}{_quoted(rest)}"
-    return _quoted(("*" if option.multiple else "") + flag + rest)
+        return f"'(-{option.short} {option.flag})'{{{short},{flag}}}{shell_word(rest)}"
+    return shell_word(("*" if option.multiple else "") + flag + rest)
 
 
 # -- fish: one "complete" for each thing (fish's complete(1)) --
@@ -341,11 +341,6 @@ def _fish_option(option: Option) -> str:
 
 def _fish_quoted(text: str) -> str:
     return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
-
-
-def _quoted(text: str) -> str:
-    """``text`` between single quotes, for bash and zsh."""
-    return "'" + text.replace("'", "'\\''") + "'"
 
 
 def _fill(template: str, **parts: str) -> str:

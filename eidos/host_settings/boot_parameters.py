@@ -23,6 +23,7 @@ from __future__ import annotations
 from eidos.host_settings.setting import BOOT, PREFIX, Delivery, HostFacts, Setting, SettingFile, Unsettable, safe_name
 from eidos.host_settings.system_files import FOLDER_FILE
 from eidos.model.record import replace
+from eidos.wording import quote_word
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -51,17 +52,6 @@ CHANGED_FILES = {
 }
 
 
-def shell_word(text: str) -> str:
-    """A text as one word of a shell, as ``shlex.quote`` writes it, whose import costs a third of an empty start.
-
-    >>> shell_word("iommu=pt"), shell_word("a b")
-    ('iommu=pt', "'a b'")
-    """
-    if text and _PLAIN.issuperset(text):
-        return text
-    return "'" + text.replace("'", "'\"'\"'") + "'"
-
-
 def parameter(setting: Setting) -> str:
     """``name=value``, or the name alone. Raises Unsettable for a character that some reader on the way gives a meaning.
 
@@ -78,13 +68,13 @@ def boot_parameter(setting: Setting, host: HostFacts) -> Delivery:
     """The form for this host; by hand where its boot loader has no tool that adds one parameter."""
     word = parameter(setting)
     if host.os == "pop":
-        return _by_command("kernelstub", f"kernelstub --add-options {shell_word(word)}", f"kernelstub --delete-options {shell_word(word)}")
+        return _by_command("kernelstub", f"kernelstub --add-options {quote_word(word)}", f"kernelstub --delete-options {quote_word(word)}")
     has_grub = host.boot_loader in _GRUB
     if host.os in _GRUBBY and has_grub:
-        args = [f"grubby --update-kernel=ALL --{option}={shell_word(word)}" for option in ("args", "remove-args")]
+        args = [f"grubby --update-kernel=ALL --{option}={quote_word(word)}" for option in ("args", "remove-args")]
         return _by_command("grubby", *args)
     if host.os in ("fedora-coreos", "fedora"):
-        args = [f"rpm-ostree kargs --{option}={shell_word(word)}" for option in ("append-if-missing", "delete-if-present")]
+        args = [f"rpm-ostree kargs --{option}={quote_word(word)}" for option in ("append-if-missing", "delete-if-present")]
         return _by_command("rpm-ostree", *args)
     if host.os in _DROP_INS and host.boot_loader in ("", "grub"):
         return Delivery("grub drop-in", (grub_drop_in(setting),), ("update-grub",), ("update-grub",), REBOOT, "reboot")
@@ -135,10 +125,10 @@ def boot_parameters(settings: Sequence[Setting], host: HostFacts) -> Delivery:
     for commands in (single[0].commands[0], single[0].revert[0]):
         if single[0].form == "rpm-ostree":
             option = commands.split(" ")[2].partition("=")[0]
-            both.append("rpm-ostree kargs " + " ".join(f"{option}={shell_word(word)}" for word in words))
+            both.append("rpm-ostree kargs " + " ".join(f"{option}={quote_word(word)}" for word in words))
         else:
-            head = commands[: -len(shell_word(words[0]))]
-            both.append(head + shell_word(" ".join(words)))
+            head = commands[: -len(quote_word(words[0]))]
+            both.append(head + quote_word(" ".join(words)))
     return replace(single[0], commands=(both[0],), revert=(both[1],))
 
 

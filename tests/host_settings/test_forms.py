@@ -13,13 +13,14 @@ from hypothesis import strategies as st
 
 from eidos.formats import from_text
 from eidos.formats.toml_reader import parse_toml
-from eidos.host_settings.boot_parameters import grub_drop_in, parameter, shell_word
+from eidos.host_settings.boot_parameters import grub_drop_in, parameter
 from eidos.host_settings.delivery import deliver
 from eidos.host_settings.immutable_systems import data_url
 from eidos.host_settings.node_pools import AKS_SYSCTLS, GKE_SYSCTLS, cloud_config, eks_user_data
 from eidos.host_settings.setting import BOOT, CHART, KINDS, LIMIT, MODULE, MODULE_OPTION, SYSCTL, UNIT, HostFacts, Setting, Unsettable
 from eidos.host_settings.setting import setting_of as read_setting
 from eidos.model.finding import COSTS, OWNERS
+from eidos.wording import quote_word
 
 SWAPPINESS = Setting(SYSCTL, "vm/swappiness", "1")
 IOMMU = Setting(BOOT, "iommu", "pt")
@@ -222,4 +223,4 @@ def test_a_reading_is_a_setting_or_has_none(path: str, value: str, setting: Sett
 
 @pytest.mark.parametrize("text", ["", "iommu=pt", "a b", "it's", "pci=0:0,x", "é", "$(x)", "-", "a\nb", "~"])
 def test_a_word_of_a_shell_is_quoted_as_the_standard_library_does(text: str) -> None:
-    assert shell_word(text) == shlex.quote(text)
+    assert quote_word(text) == shlex.quote(text)
