@@ -111,10 +111,9 @@ def emit(level: str, message: str, fields: dict[str, object]) -> None:
         return
     if fields.pop("once", None) and _shown_once.setdefault(message, fields) is not fields:
         return
-    if level in ("warn", "error"):  # what a user passed as a path may be a URL that is a secret
-        message = _without_queries(message)
-        if fields.get("hint"):
-            fields["hint"] = _without_queries(str(fields["hint"]))
+    message = _without_queries(message)  # what a user passed as a path may be a URL that is a secret
+    if fields.get("hint"):
+        fields["hint"] = _without_queries(str(fields["hint"]))
     lines = _json_line(level, message, fields) if _State.json else _text_lines(level, message, fields)
     try:
         if not _State.may_block and not _fits_now(len(lines.encode("utf-8", "replace"))):
@@ -129,7 +128,7 @@ def _without_queries(text: str) -> str:
     """``text`` without the userinfo and the queries of its URLs."""
     if "://" not in text:
         return text
-    from eidos.redact.secrets_in_text import redact_urls
+    from eidos.redact.urls_in_text import redact_urls
 
     return redact_urls(text)[0]
 

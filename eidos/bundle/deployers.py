@@ -36,8 +36,8 @@ from eidos.files import resources
 from eidos.model.bundle import CHECKSUMS
 from eidos.model.tree_reader import QUOTED, TreeReader
 from eidos.redact.harmless_forms import is_harmless
-from eidos.redact.secret_names import has_credential_word
-from eidos.redact.secrets_in_text import redact_url
+from eidos.redact.secret_names import has_credential_word, looks_like_token
+from eidos.redact.urls_in_text import redact_url
 from eidos.templates.placeholder import ABSENT
 from eidos.templates.text_template import Markdown, escape_markdown, fill_text, parse_template
 from eidos.templates.tree_template import fill_documents, fill_tree
@@ -92,9 +92,10 @@ def check_deployer(options: BundleOptions) -> None:
     host, _, path = rest.partition("/")
     if scheme not in ("https", "http", "ssh") or not host or not path or not options.repo.isprintable() or " " in options.repo:
         raise InvalidInput(f"invalid repository {redact_url(options.repo)[0]!r}", "write https://HOST/PATH.git or git@HOST:PATH.git")
-    if scheme != "ssh" and "@" in host:
+    user, at, _ = (host if separator else options.repo).rpartition("@")
+    if (at and (scheme != "ssh" or ":" in user)) or any(mark in options.repo for mark in "?#"):
         raise InvalidInput(
-            "--repo: the address has a user or a credential in it", "give the deployer its credential in a Secret of its own"
+            "--repo: the address has a user or a credential in it, or a query", "give the deployer its credential in a Secret of its own"
         )
     if "revision" in needs and options.revision in ("", "HEAD"):
         raise InvalidInput(f"--deployer {options.deployer} needs a branch, tag or commit of the repository", "add --revision main")
@@ -286,7 +287,8 @@ def _credentials(tree: Any, path: str = "", key: str = "") -> Iterator[str]:
     elif isinstance(tree, str) and tree:
         lowered = key.lower()
         is_reference = lowered.endswith(_REFERENCES) or lowered.startswith(_REFERENCE_STARTS) or key == "key"
-        if (has_credential_word(key) and not is_reference) or ("://" in tree and redact_url(tree)[1]):
+        is_secret = "PRIVATE KEY-----" in tree or any(map(looks_like_token, tree.split()))
+        if is_secret or (has_credential_word(key) and not is_reference) or ("://" in tree and redact_url(tree)[1]):
             yield path
 
 

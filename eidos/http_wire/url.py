@@ -64,7 +64,7 @@ def quote_url(text: str) -> str:
     "'<withheld>'"
     """
     from eidos.redact.harmless_forms import is_speaking
-    from eidos.redact.secrets_in_text import redact_urls
+    from eidos.redact.urls_in_text import redact_urls
 
     shown = redact_urls(text if "://" in text else f"://{text}")[0].removeprefix("" if "://" in text else "://")
     return repr(shown if all(map(is_speaking, shown.replace("@", "/").replace("?", "/").split("/"))) else WITHHELD)

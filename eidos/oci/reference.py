@@ -94,8 +94,11 @@ def parse_reference(text: str) -> Reference:
     >>> str(parse_reference("oci://registry.example.com/gpu"))
     'oci://registry.example.com/gpu:latest'
     """
+    text, mark, _ = text.partition("?")
     if not is_reference(text):
         raise InvalidInput(f"{text[:100]!r} is not a reference to a registry", _HINT)
+    if mark:
+        raise InvalidInput(f"invalid reference {text[:100]!r}: a query follows", _HINT)
     host, slash, rest = text[len(SCHEME) :].partition("/")
     if "@" in host:
         raise InvalidInput("a reference with a username or password is not accepted, because others can see it", "run 'docker login'")

@@ -342,12 +342,13 @@ def redact_tree(value: Any, names: NameList, name: str = "", depth: int = _DEPTH
 def _redact_mapping(value: dict[Any, Any], names: NameList, name: str, depth: int) -> tuple[dict[Any, Any], int]:
     clean: dict[Any, Any] = {}
     total = 0
+    is_credential = has_credential_word(name) and names.section(name) is None
     variable = next((each for each in (value.get("name"), value.get("key")) if isinstance(each, str)), None) if "value" in value else None
     for key, each in value.items():
         text = str(key)
         # A toleration has a key and a value, too.
         inner = variable if variable and text == "value" and ("name" in value or has_credential_word(variable)) else text
-        if names.section(name) == MAPS and not has_credential_word(inner):
+        if (names.section(name) == MAPS or is_credential) and not has_credential_word(inner):
             inner = name
         shown, count = redact_tree(each, names, inner, depth - 1)
         if not all(is_wordy(part) for part in text.split("/")) and names.section(text) is None:

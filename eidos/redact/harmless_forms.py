@@ -90,6 +90,9 @@ PUNCTUATION = ".:;!…-*<>~+%^=/\\@$_"
 #: Characters of a word in a message.
 _LONGEST_WORD = 24
 
+#: Characters of a time as RFC 3339 writes it, with nanoseconds and an offset.
+_LONGEST_TIME = 35
+
 #: Digits of the longest hexadecimal number.
 _MAXIMUM_HEX_DIGITS = 8
 
@@ -162,15 +165,17 @@ def _is_harmless_item(item: str) -> bool:
 
 
 def is_number(text: str) -> bool:
-    """Whether ``text`` is a number of at most 12 digits, a range of such, a size, a duration or a percentage.
+    """Whether ``text`` is a number of at most 12 digits, a range of such, a size, a duration, a percentage or a time.
 
-    >>> [is_number(text) for text in ("-1", "0.5", "2-95", "512M", "25%", "2m0s", "0x1f", "100ms", "1234567890123", "12x")]
-    [True, True, True, True, True, True, True, True, False, False]
+    >>> [is_number(text) for text in ("-1", "2-95", "512M", "25%", "2m0s", "0x1f", "2026-11-30T06:00:00.5Z", "1234567890123", "12x")]
+    [True, True, True, True, True, True, True, False, False]
     """
     if text[:2] in ("0x", "0X"):
         return 2 < len(text) <= 2 + _MAXIMUM_HEX_DIGITS and all(c in "0123456789abcdefABCDEF" for c in text[2:])
     if not text.strip("0-:"):
         return "0" in text  # a key that is not set: 00000000-00000000-00000000-00000000
+    if text[:2] in ("19", "20") and "".join("0" if c.isdigit() else c for c in text[:19]) == "0000-00-00T00:00:00":
+        return len(text) <= _LONGEST_TIME and not text[19:].strip("0123456789.:+-Z")
     digits, run, unit = 0, 0, ""
     for c in text[1:] if text[:1] in "+-" else text:
         if c.isdigit() and c.isascii():
@@ -241,7 +246,9 @@ def is_reference(text: str) -> bool:
     if text.startswith("$"):
         inner = text[2:-1] if (text[1:2], text[-1:]) in (("{", "}"), ("(", ")")) else text[1:]
         if text[1:2] == "(" and " " in inner:
-            return text.find(")") == len(text) - 1 and all(is_path(word) or is_wordy(word) for word in inner.split())
+            program, *arguments = inner.split() or [""]
+            is_shown = is_wordy(program) and all(is_path(word) or (word[0] == "-" and len(word) < 4) for word in arguments)
+            return is_shown and text.find(")") == len(text) - 1
         return inner.replace("_", "a").isalnum() and inner.isascii() and is_wordy(inner) and not inner[:1].isdigit()
     return len(text) == 2 and text[0] == "%" and text[1].isalpha()
 

@@ -35,7 +35,8 @@ from eidos.model.measurement import WITHHELD
 from eidos.redact.harmless_forms import is_harmless
 from eidos.redact.random_words import has_random_part, is_identifier, is_wordy
 from eidos.redact.secret_names import has_credential_word
-from eidos.redact.secrets_in_text import redact_text, redact_url
+from eidos.redact.secrets_in_text import redact_text
+from eidos.redact.urls_in_text import redact_url
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -50,7 +50,7 @@ _COMMON_PAIRS = {
 _PAIRS = frozenset(first + second for first, seconds in _COMMON_PAIRS.items() for second in seconds)
 
 #: Names of things that are pairs of no language.
-_KNOWN_WORDS = word_set("vmlinuz vmlinux bzimage postgresql pkgconfig objcopy amazonlinux")
+_KNOWN_WORDS = word_set("vmlinuz vmlinux bzimage postgresql pkgconfig objcopy amazonlinux proxyconnect")
 
 #: Letters from which on the pairs of a word tell; rare pairs that are too many; and, of letters, one in so many.
 _TELLING_LETTERS, _RARE_PAIRS, _RARE_SHARE = 9, 3, 5

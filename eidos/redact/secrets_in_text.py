@@ -14,9 +14,10 @@ A redacted part is replaced by :data:`~eidos.model.measurement.WITHHELD`. Redact
 from __future__ import annotations
 
 from eidos.model.measurement import WITHHELD
-from eidos.redact.harmless_forms import PUNCTUATION, WEBHOOK_PREFIXES, is_harmless, is_plain_word
-from eidos.redact.random_words import is_wordy, word_set
+from eidos.redact.harmless_forms import PUNCTUATION, is_harmless, is_path, is_plain_word
+from eidos.redact.random_words import word_set
 from eidos.redact.secret_names import SHORTEST_TOKEN, has_credential_word, looks_like_token
+from eidos.redact.urls_in_text import redact_urls
 from eidos.redact.xml_elements import redact_elements
 
 TYPE_CHECKING = False
@@ -34,8 +35,8 @@ _BREAKS = ",;&?#|(){}[]"
 _SEPARATORS = frozenset(_BLANKS + _QUOTES + _BREAKS)
 _ESCAPED = ('\\"', "\\'")
 
-#: What may follow a URL in a sentence.
-_CLOSING = ".,:;)}]"
+#: How an expansion of the shell ends, by the bracket behind its dollar sign, its longest form, and what Python writes before quotes.
+_EXPANSIONS, _EXPANSION_LENGTH, _LITERAL_PREFIXES = {"{": "}", "(": ")"}, 256, ("u", "b", "r", "f")
 
 #: "user:x@y" holds no secret when it begins or ends like this: a digest of an image, an address, an instance of a unit.
 _NOT_USERS = ("mailto", "sip", "acct")
@@ -55,16 +56,21 @@ _FOLLOWERS = word_set(
     " plugins helper source cache request requests response responses service server endpoint review reviews rotation refresh"
     " exchange audience issuer ring management manager store storage policy based login prompt stdin and/or usage id ids pair pairs chain"
     " verification validation retrieval lookup negotiation generation creation decryption encryption fingerprint algorithm algorithms"
-    " agent bits data exists exist before after when while because until into credentials manipulation constraints information"
+    " agent bits data exists exist before after when while because until into credentials manipulation constraints information change"
+    " contains immediately input program requires sent specified"
 )
 
 #: What may follow each other before the secret itself: "secret key is x".
 _CREDENTIALS = word_set("key keys token tokens password passphrase secret code pin auth authorization")
 
+#: Words that name the owner in "password for root on gpu-07: x".
+_OWNER_WORDS = 5
+
 #: What may follow "token:" in a sentence: how the next error begins.
 _ERRORS = _FOLLOWERS - word_set("login admin manager store type name") | word_set(
     "permission reauthentication refreshing connection context deadline timeout expected unexpected unable could please you dial exec"
     " executable open read lookup oauth2 http https eof unmarshal decode parse parsing connect fetch get post status server cannot no"
+    " x509 serviceaccounts"
 )
 _ADJECTIVES = ("ed", "ing", "able", "ible", "valid")
 _CONNECTORS = word_set("is was are were be :")
@@ -90,7 +96,7 @@ def redact_text(text: str, allow: Allow | None = None, *, is_prose: bool = False
             scan.out.append(c)
             at += 1
             c = text[at]
-        is_value = c in _QUOTES and scan.opens_value(c, escaped)
+        is_value = c in _QUOTES and (scan.opens_value(c, escaped) or scan.continues_secret(c, escaped, text[at - 1 - escaped]))
         if is_value or (c in _QUOTES and text[at - 1 - escaped] in _BLANKS and scan.may_open_phrase(c, escaped)):
             end = _end_of_quote(text, at, escaped)
             if not is_value and not any(blank in text[at:end] for blank in _BLANKS):
@@ -106,7 +112,13 @@ def redact_text(text: str, allow: Allow | None = None, *, is_prose: bool = False
             end = at + 1
             while end < len(text) and text[end] not in _SEPARATORS and text[end : end + 2] not in _ESCAPED:
                 end += 1
-            scan.add_word(text[at:end])
+            if text[end - 1] == "$" and text[end : end + 1] in _EXPANSIONS:  # ${NAME}, $(cat FILE)
+                end = max(end, text.find(_EXPANSIONS[text[end]], end, end + _EXPANSION_LENGTH) + 1)
+            word, is_before_quote = text[at:end], text[end : end + 1] in ("'", '"')
+            if is_before_quote and scan.expected and word.lower() in _LITERAL_PREFIXES:
+                scan.out.append(word)
+            else:
+                scan.add_word(word, is_before_quote)
             at = end
     return "".join(scan.out), count + scan.count
 
@@ -152,12 +164,19 @@ class _Scanner:
         self._open_quotes = ["", ""]  # the quote that is open, and the escaped one
         self._word_before = ""
         self._list_depth = 0  # brackets that are open, from that of a list of secrets on
+        self._owner_words = 0  # that may still come before the secret: password for bob: x
+        self._is_name_next = self._has_value_next = False
 
     def opens_value(self, quote: str, escaped: bool) -> bool:
         """Whether a quote opens the expected value: not when it closes the flag or the label itself (``["--token", "x"]``)."""
         return self.expected == "value" or (
             self.expected not in ("", "prose", "statement", "option") and quote != self._open_quotes[escaped]
         )
+
+    def continues_secret(self, quote: str, escaped: bool, before: str) -> bool:
+        """Whether a quote right behind a secret opens another part of it: ``password=x"y z"``."""
+        is_behind = before not in _SEPARATORS and bool(self.out) and self.out[-1].endswith(WITHHELD)
+        return is_behind and quote not in (self._open_quotes[escaped], self.out[-2][-1:] if len(self.out) > 1 else "")
 
     def may_open_phrase(self, quote: str, escaped: bool) -> bool:
         """Whether words in quotes that begin here would be the secret: ``passphrase "correct horse" is wrong``."""
@@ -173,8 +192,8 @@ class _Scanner:
         elif c in "[(" and (self._list_depth or self.expected == "value" or (c == "[" and self.expected == "label")):
             self._list_depth += 1
             self.expected = "label"
-        elif c == "|" and self.expected in ("prose", "statement"):  # of a table
-            self.expected = "statement"
+        elif c == "|" and self.expected in ("prose", "statement", "label"):  # of a table, or of YAML
+            self.expected = "label" if self.expected == "label" else "statement"
         elif self._list_depth:
             self._list_depth -= c in "])"
             self.expected = "label" if self._list_depth else ""
@@ -193,16 +212,29 @@ class _Scanner:
         self._put(*_withhold(inside))
         self._expect_in_list()
 
-    def add_word(self, word: str) -> None:
+    def add_word(self, word: str, is_before_quote: bool = False) -> None:
         expected, self.expected = self.expected, ""
         label, self._after_label = self._after_label, False
         before, self._word_before = self._word_before, word
-        if word in ("=", ":", "=>", "->") and (label or expected):
+        owner_words, self._owner_words = self._owner_words, max(0, self._owner_words - 1)
+        if self._announces_value(word):
+            key = word[: len("value:")]
+            self.expected = "label" if key == word else ""
+            self._put(*((word, 0) if key == word or word[len(key) :] == WITHHELD else (key + WITHHELD, 1)))
+        elif word in ("=", ":", "=>", "->", ":=") and (label or expected or owner_words):
             self.expected = "label"
             self._put(word)
+        elif owner_words and (word.endswith(":") or _bare(word) in _CONNECTORS):
+            self.expected = "label" if word.endswith(":") else "statement"
+            self._put(*_allowed(word, self._allow))
         elif expected in ("label", "flag", "flag-quoted", "scheme") and word.lower() in AUTH_SCHEMES:
             self.expected = "prose" if expected == "scheme" and self._is_prose else "label"
             self._put(word)
+        elif expected == "label" and not word.strip("|>+-"):  # of YAML: the text begins in the next line
+            self.expected = "label"
+            self._put(word)
+        elif is_before_quote and before.lower() in AUTH_SCHEMES and word.endswith("="):
+            self._start(word, before)  # a parameter: Token token="x"
         elif (
             (expected == "label" and not (self._is_prose and _bare(word) in _ERRORS))
             or (expected[:4] == "flag" and not word.startswith("-"))
@@ -213,15 +245,29 @@ class _Scanner:
             if _bare(word) in _CONNECTORS or not any(map(str.isalnum, word)):
                 self.expected = "label" if word.endswith(":") else "statement"
                 self._put(word)
-            elif _is_follower(word) or _bare(word) in _CREDENTIALS or word.lower() in AUTH_SCHEMES[:2] or _is_flag(word):
+            elif _is_follower(word) or _bare(word) in _CREDENTIALS or word.lower() in AUTH_SCHEMES[:2] or _is_no_secret(word, before):
+                if word.lower() in ("for", "of") and "pass" in before.lower():
+                    self._owner_words = _OWNER_WORDS
                 self._start(word, before)
             else:
                 self._put(*_withhold(word))
-        elif expected == "option" and not word.startswith("-") and "=" not in word and not word.endswith(":"):
+        elif expected == "option" and not word.startswith("-") and not any(part in word for part in ("=", WITHHELD)) and word[-1] != ":":
             self._put(*((word, 0) if is_harmless(word) or _bare(word) in _FOLLOWERS else _withhold(word)))
         else:
             self._start(word, before)
         self._expect_in_list()
+
+    def _announces_value(self, word: str) -> bool:
+        """Whether ``word`` is or leads to the value of a variable whose name, a credential's, came before: ``Name:PASSWORD Value:x``."""
+        key, _, rest = word.lower().replace("=", ":").partition(":")
+        if key == "name":
+            self._is_name_next, self._has_value_next = not rest, has_credential_word(rest)
+        elif key and self._is_name_next:
+            self._is_name_next, self._has_value_next = False, has_credential_word(word)
+        elif key == "value" and self._has_value_next:
+            self._has_value_next = False
+            return True
+        return False
 
     def _expect_in_list(self) -> None:
         if self._list_depth:
@@ -230,7 +276,8 @@ class _Scanner:
     def _start(self, word: str, before: str) -> None:
         """Add a word that nothing announced; ``before`` is the one before it."""
         name, equals, value = word.partition("=")
-        if equals and name and not has_credential_word(name.partition(":")[0] if ":" in name else ""):
+        label, colon, _ = name.partition(":")
+        if equals and name and not (colon and ("@" in value or has_credential_word(label))):
             if value.lower() in AUTH_SCHEMES and has_credential_word(name):
                 self.expected = "label"  # Authorization=Bearer x
                 self._put(word)
@@ -242,7 +289,7 @@ class _Scanner:
             return
         is_code = word.lower().startswith(("code", "phrase")) and has_credential_word(f"{before}-{word}")  # recovery code
         is_credential = is_code or (has_credential_word(word) and "</" not in word)
-        if word.startswith("-") and is_credential and (self._allow(word) or self._allow(word.lstrip("-"))):
+        if word.startswith("-") and is_credential and ":" not in word[:-1] and (self._allow(word) or self._allow(word.lstrip("-"))):
             self.expected = "flag"
         elif word.endswith(":") and is_credential and self._allow(word):
             self.expected = "label"
@@ -267,9 +314,11 @@ def _bare(word: str) -> str:
     return word.strip(PUNCTUATION).lower()
 
 
-def _is_flag(word: str) -> bool:
-    """Whether a word is a flag rather than a secret that begins with a dash: ``-p`` and ``--port``, not ``-x-7`` or ``---``."""
-    return word.startswith("-") and word[2:3] != "-"
+def _is_no_secret(word: str, before: str) -> bool:
+    """Whether a word is a flag (``-p``, ``--port``, not ``-x-7`` or ``---``), or the file of a key (``Load key "/root/.ssh/id_rsa"``)."""
+    if word.startswith("-"):
+        return word[2:3] != "-"
+    return word.count("/") > 1 and is_path(word) and "pass" not in before.lower()
 
 
 def _is_follower(word: str) -> bool:
@@ -317,7 +366,7 @@ def _redact_by_form(word: str, allow: Allow) -> tuple[str, int]:
         at
         and name
         and user
-        and (is_jdbc or "/" not in name + user)
+        and (is_jdbc or name == "iscsi" or "/" not in name + user)
         and not host.startswith(_DIGEST_PREFIXES)
         and not word.endswith(_UNIT_SUFFIXES)
     ):
@@ -330,7 +379,8 @@ def _redact_by_form(word: str, allow: Allow) -> tuple[str, int]:
         shown, count = _withhold(rest)
         return f"{name}:{shown}", count
     clean, count = _redact_tokens(word, ":/@=")
-    return (clean, count) if count else _allowed(word, allow)
+    shown, is_withheld = _allowed(clean, allow)
+    return shown, is_withheld or count
 
 
 def _allowed(word: str, allow: Allow) -> tuple[str, int]:
@@ -345,38 +395,3 @@ def _redact_tokens(word: str, separators: str) -> tuple[str, int]:
         return (WITHHELD, 1) if looks_like_token(word) else (word, 0)
     parts = [_redact_tokens(part, separators[1:]) for part in word.split(separators[0])]
     return separators[0].join(part for part, _ in parts), sum(count for _, count in parts)
-
-
-def redact_url(text: str) -> tuple[str, int]:
-    """A URL without its userinfo and query, where the rest is a harmless address; else withheld.
-
-    >>> redact_url("https://bob:pw@example.com/x?a=1"), redact_url("https://bob:pw@example.com/x7kQ2mZ9wL4cR1")
-    (('https://<withheld>@example.com/x?<withheld>', 2), ('<withheld>', 1))
-    """
-    clean, count = redact_urls(text)
-    bare = clean.replace(f"{WITHHELD}@", "").replace(f"?{WITHHELD}", "")
-    return (clean, count) if "://" in bare and is_harmless(bare) else (WITHHELD, 1)
-
-
-def redact_urls(text: str) -> tuple[str, int]:
-    """Redact userinfo and query of ``scheme://userinfo@host/path?query#fragment`` (RFC 3986, 3), and paths of webhooks."""
-    begin, *rest = text.split("://")
-    out, count = [begin], 0
-    for part in rest:
-        end = next((i for i, c in enumerate(part) if c in _BLANKS + _QUOTES), len(part))
-        stop = next((i for i, c in enumerate(part[:end]) if c in "/?#"), end)
-        port = part[:stop].rpartition(":")[2] if ":" in part[:stop] else "0"
-        # A port has no letters: what looks like one is a password with an unescaped slash or the like.
-        at = part.rfind("@", 0, stop if port.isdigit() or "@" in part[:stop] or port.endswith("]") else end)
-        if at > 0 and part[:at] != WITHHELD:
-            part, end, count = f"{WITHHELD}{part[at:]}", end - at + len(WITHHELD), count + 1
-        hook = next((start for start in WEBHOOK_PREFIXES if part.startswith(start)), "")
-        if hook and part[len(hook) : end] != WITHHELD:
-            part, end, count = f"{hook}{WITHHELD}{part[end:]}", len(hook) + len(WITHHELD), count + 1
-        query = next((i + 1 for i, c in enumerate(part[:end]) if c in "?#"), end)
-        is_anchor = part[query - 1 : query] == "#" and "=" not in part[query:end] and is_wordy(part[query:end])
-        secret = part[query:end].rstrip(_CLOSING)  # a sentence goes on: "https://example.com/?id=1: connection refused"
-        if secret.lstrip(_CLOSING) not in ("", WITHHELD) and not is_anchor:
-            part, count = f"{part[:query]}{WITHHELD}{part[query + len(secret) :]}", count + 1
-        out.append(part)
-    return "://".join(out), count

@@ -264,6 +264,8 @@ def test_manifests_of_others_are_named_with_their_address() -> None:
         ({"grafana": {"adminPassword": "hunter2-Sesame"}}, "grafana.adminPassword"),
         ({"grafana": {"env": [{"name": "API_TOKEN", "value": "Zm9vYmFy-q1"}]}}, r"grafana.env\[0\].API_TOKEN"),
         ({"prometheus": {"url": "https://user:pass-word@metrics.example.com/x"}}, "prometheus.url"),
+        ({"grafana": {"note": "see hvs.hunter20123456789ab"}}, "grafana.note"),
+        ({"grafana": {"cert": "-----BEGIN PRIVATE KEY-----\nhunter2\n-----END PRIVATE KEY-----"}}, "grafana.cert"),
     ],
 )
 def test_a_credential_is_refused_and_not_printed(deployer: str, values: dict[str, Any], where: str) -> None:
@@ -286,6 +288,10 @@ def test_names_of_secrets_are_no_credentials() -> None:
         ({"deployer": "argocd"}, "needs the git repository"),
         ({"repo": REPOSITORY["repo"]}, "--repo is for deployers"),
         ({"deployer": "flux", "repo": "https://me:token@git.example.com/x.git"}, "has a user or a credential"),
+        ({"deployer": "flux", "repo": "ssh://git:token@git.example.com/x.git"}, "has a user or a credential"),
+        ({"deployer": "flux", "repo": "git:token@git.example.com:x.git"}, "has a user or a credential"),
+        ({"deployer": "flux", "repo": "https://git.example.com/x.git?key=token"}, "or a query"),
+        ({"deployer": "flux", "repo": "https://git.example.com/x.git#token"}, "or a query"),
         ({"deployer": "flux", "repo": "file:///srv/x.git"}, "invalid repository"),
         ({"deployer": "argocd", "repo": "https://"}, "invalid repository"),
         ({"deployer": "argocd", "repo": "git@git.example.com"}, "invalid repository"),

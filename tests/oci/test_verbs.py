@@ -304,6 +304,9 @@ def test_what_is_wrong_with_a_command_line(run: Run, bundle: Path, tmp_path: Pat
         (("push", "made"), 2, "eidos push needs a reference"),
         (("push", "absent", "@@/a:v1"), 2, "absent: no such file or folder"),
         (("push", "made", "docker://example.com/a"), 2, "is not a reference to a registry"),
+        (("push", "made", "example.com/a?hunter22"), 2, "'example.com/a' is not a reference to a registry"),
+        (("push", "made", "@@/a:v1?x=hunter22"), 2, ":v1': a query follows"),
+        (("snapshot", "-o", "oci://bob:hunter22@example.com/a:v1", "--debug"), 2, "this command writes to files"),
         (("push", "made", "@@/a:v1", "--client-cert", "x"), 2, "--client-cert needs --client-key"),
         (("push", "made", "@@/a:v1", "--ca-file", "made/README.md"), 2, "is not a PEM file"),
         (("push", "made", f"@@/a@sha256:{'0' * 64}"), 2, "what is pushed has another digest"),
@@ -323,6 +326,7 @@ def test_what_is_wrong_with_a_command_line(run: Run, bundle: Path, tmp_path: Pat
         result = run(*words)
         assert (result[0], message in result[2]) == (status, True), (words, result)
         assert "hint: " in result[2] or "absent" in message, words
+        assert "hunter22" not in result[2], result[2]
 
 
 def test_a_registry_that_is_not_there_is_exit_1(run: Run, bundle: Path) -> None:

@@ -15,8 +15,9 @@ from eidos.redact.command_lines import redact_command_line, redact_script, redac
 from eidos.redact.harmless_forms import is_harmless
 from eidos.redact.harmless_names import show_value
 from eidos.redact.secret_names import has_credential_word
-from eidos.redact.secrets_in_text import redact_text, redact_url
+from eidos.redact.secrets_in_text import redact_text
 from eidos.redact.unit_properties import redact_unit_property
+from eidos.redact.urls_in_text import redact_url
 
 UNIT = harmless_names("variables", "options")
 BOOT = harmless_names("boot-parameters")

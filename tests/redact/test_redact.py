@@ -337,6 +337,7 @@ def test_command_lines(words: list[str], clean: list[str]) -> None:
         ("run ${TOKEN} --v 2", "run ${TOKEN} --v 2"),
         (rf"\\{WITHHELD} --token x", WITHHELD),
         ("run $(cat /run/token) --v 2", "run $(cat /run/token) --v 2"),
+        ("x=$(uname -r) y=$(echo swordfish) z=$(echo -nswordfish)", f"x=$(uname -r) y={WITHHELD} z={WITHHELD}"),
         ("authorization=Bearer swordfish", f"authorization={WITHHELD} {WITHHELD}"),
         ("correct horse", f"{WITHHELD} {WITHHELD}"),
     ],
@@ -481,6 +482,37 @@ def test_fields_lists_and_variables_of_a_tree() -> None:
                 "basic constraints are missing",
             )
         ],
+        ('password=swordfish"correct horse" x', f'password={WITHHELD}"{WITHHELD}" x'),
+        ("{'password': u'swordfish', 'port': u'80'}", f"{{'password': u'{WITHHELD}', 'port': u'80'}}"),
+        ("password=b'swordfish'", f"password={WITHHELD}'{WITHHELD}'"),
+        ('password := "swordfish"', f'password := "{WITHHELD}"'),
+        ("password: |\n  swordfish", f"password: |\n  {WITHHELD}"),
+        ("password: >-\n  swordfish", f"password: >-\n  {WITHHELD}"),
+        ("password=${swordfish} x=$(cat /run/x)", f"password={WITHHELD} x=$(cat /run/x)"),
+        ("password=$(echo swordfish) x", f"password={WITHHELD} x"),
+        ("x=$(swordfish", "x=$(swordfish"),
+        ('Authorization: Token token="swordfish", realm="x"', f'Authorization: Token token="{WITHHELD}", realm="x"'),
+        (
+            "EnvVar{Name:PASSWORD,Value:swordfish} EnvVar{Name:A,Value:b}",
+            f"EnvVar{{Name:PASSWORD,Value:{WITHHELD}}} EnvVar{{Name:A,Value:b}}",
+        ),
+        ("- name: PASSWORD\n  value: swordfish\n- name: a\n  value: b", f"- name: PASSWORD\n  value: {WITHHELD}\n- name: a\n  value: b"),
+        ('{"name": "PASSWORD", "value": "swordfish"}', f'{{"name": "PASSWORD", "value": "{WITHHELD}"}}'),
+        ("name=PASSWORD value=swordfish", f"name=PASSWORD value={WITHHELD}"),
+        ('<x name="password" value="swordfish"/>', f'<x name="password" value="{WITHHELD}"/>'),
+        ("--password:swordfish /x", f"--password:{WITHHELD} /x"),
+        ("password of bob is swordfish", f"password of bob is {WITHHELD}"),
+        ("[sudo] password for bob: swordfish", f"[sudo] password for bob: {WITHHELD}"),
+        ("Password for 'https://bob@example.com': swordfish", f"Password for 'https://{WITHHELD}@example.com': {WITHHELD}"),
+        ("Enter passphrase for key '/root/.ssh/id_rsa': swordfish", f"Enter passphrase for key '/root/.ssh/id_rsa': {WITHHELD}"),
+        ("wrong password for bob: permission denied", "wrong password for bob: permission denied"),
+        ("no password for bob here", "no password for bob here"),
+        ('Load key "/root/.ssh/id_rsa": invalid format', 'Load key "/root/.ssh/id_rsa": invalid format'),
+        ('password "/root/swordfish" fails', f'password "{WITHHELD}" fails'),
+        ("proxyconnect tcp: at 2026-11-30T06:00:00.123Z", "proxyconnect tcp: at 2026-11-30T06:00:00.123Z"),
+        ("AKIAIOSFODNN7EXAMPLE:hunter22", WITHHELD),
+        ("iscsi:bob:sword=fi/sh@192.0.2.1::::iqn", f"iscsi:{WITHHELD}@192.0.2.1::::iqn"),
+        ("bob:sword=fish@db", f"{WITHHELD}@db"),
         ("pull library/ubuntu:22.04@latest", "pull library/ubuntu:22.04@latest"),
         ("-----BEGIN RSA PRIVATE KEY----- MII", WITHHELD),
     ],
@@ -489,6 +521,21 @@ def test_what_programs_print(line: str, clean: str) -> None:
     shown, count = redact_text(line)
     assert shown == clean
     assert count == clean.count(WITHHELD)
+    assert redact_text(shown) == (shown, 0)
+
+
+@pytest.mark.parametrize(
+    ("tree", "clean"),
+    [
+        ({"credentials": {"user": "swordfish", "id": "4711"}}, {"credentials": {"user": WITHHELD, "id": WITHHELD}}),
+        ({"password": [{"a": 4711}, {"b": {"c": "4711"}}]}, {"password": [{"a": WITHHELD}, {"b": {"c": WITHHELD}}]}),
+        ([{"name": "PASSWORD", "value": {"a": "4711"}}], [{"name": "PASSWORD", "value": {"a": WITHHELD}}]),
+        ({"secretKeyRef": {"name": "nls", "key": "token"}}, {"secretKeyRef": {"name": "nls", "key": "token"}}),
+    ],
+)
+def test_all_of_a_mapping_of_a_credential_is_withheld(tree: object, clean: object) -> None:
+    shown, count = redact_tree(tree, POLICY)
+    assert (shown, count) == (clean, str(clean).count(WITHHELD))
 
 
 @pytest.mark.parametrize(("word", "is_shown"), [("internationalizationwork", True), ("internationalizationworks", False)])
