@@ -53,9 +53,10 @@ PAIR = ["hugepagesz", "hugepages"]
 
 EMPTY_VALUE = "set to an empty value"
 
-#: The table of device-mapper devices, and the targets without a key in their arguments (Documentation/admin-guide/device-mapper/);
-#: crypt and integrity have one.
-MAPPER_TABLE = "dm-mod.create"
+#: The table of device-mapper devices, now and on ChromiumOS, and the targets with a key in their arguments, and those without
+#: (Documentation/admin-guide/device-mapper/).
+MAPPER_TABLE, OLD_MAPPER_TABLE = "dm-mod.create", "dm"
+KEYED_TARGETS = ("crypt", "integrity")
 KEYLESS_TARGETS = ("linear", "striped", "zero", "error", "verity", "snapshot", "mirror", "raid", "thin", "thin-pool", "cache")
 
 #: Between these cloud-init looks for its configuration (cloudinit/util.py, read_cc_from_cmdline).
@@ -167,8 +168,8 @@ def redact_parameters(parameters: list[Parameter], names: NameList) -> tuple[lis
 
     >>> redact_parameters([("quiet", None), ("bmcpass", "correct"), ("horse", None), ("ro", None)], NameList("ro quiet"))
     ([('quiet', None), ('bmcpass', '<withheld>'), ('ro', None)], ['bmcpass', 'bmcpass'])
-    >>> redact_parameters([("password", None), ("correct", None), ("ro", None)], NameList("ro quiet"))
-    ([('password', None), ('ro', None)], ['password'])
+    >>> redact_parameters([("password:", None), ("correct", None), ("ro", None)], NameList("ro quiet"))
+    ([('<withheld>', None), ('ro', None)], ['<withheld>', '<withheld>'])
     """
     shown: list[Parameter] = []
     withheld: list[str] = []
@@ -178,14 +179,17 @@ def redact_parameters(parameters: list[Parameter], names: NameList) -> tuple[lis
         if value is None and is_continued and not is_listed:
             withheld.append(shown[-1][0])  # a part of a value without quotes that has blanks in it
             continue
-        if not is_listed and not _is_name(name, has_value=value is not None):
+        is_text = not is_listed and not _is_name(name, has_value=value is not None)
+        if is_text:
             name, value = WITHHELD, value and WITHHELD
             count = 1
+        elif name == OLD_MAPPER_TABLE and value and any(word in value for word in KEYED_TARGETS):
+            value, count = WITHHELD, 1
         else:
             is_shown = value is None or (name == MAPPER_TABLE and has_keyless_targets(value))
             value, count = (value, 0) if value is None or is_shown else show_value(name, value, names)
         is_credential = has_credential_word(name) and (bool(count) or not value)  # without a value the secret is the next word
-        is_continued = not is_listed and (is_credential or (bool(count) and value == WITHHELD))
+        is_continued = not is_listed and (is_text or is_credential or (bool(count) and value == WITHHELD))
         shown.append((name, value))
         if count:
             withheld.append(name)

@@ -64,6 +64,11 @@ STYLES: dict[str, tuple[str, ...]] = {
         'join="kubeadm join 10.0.0.1:6443 --token § --discovery-token-ca-cert-hash sha256:§"',
         "mirror/http/proxy=http://:§@10.0.0.3:3128",
         "flatcar.config.url=http://10.0.0.1/?uuid=1&secret=§",
+        "netroot=iscsi:bob:pa=§/x@192.0.2.1::::iqn.2020-01.com.example:t",
+        'dm="v none ro 1,0 8 crypt aes-xts-plain64 § 0 /dev/sda 0"',
+        "xcc: password: § end",
+        "password: §",
+        "password, §",
     ),
     "variable": (
         "API_TOKEN=§",
