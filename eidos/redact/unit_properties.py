@@ -7,6 +7,7 @@ nor how a property becomes a reading, nor which variables and options are harmle
 * ``ExecStart`` and its kin: arguments, read as a command line.
 * ``SetCredential``, ``SetCredentialEncrypted`` and ``StandardInputData``: always, whatever they look like; they exist to pass a
   program what must not be on its command line. ``LoadCredential`` and the like hold paths, and stay.
+* A property of no systemd of today whose name has a credential word, and one of another type than its own: always.
 * What a person or a program wrote in words (``Description``, ``StatusText``), the options of a mount, and any other text: free text.
 """
 
@@ -15,7 +16,8 @@ from __future__ import annotations
 from eidos.model.measurement import WITHHELD
 from eidos.redact.command_lines import redact_command_line, show_argument
 from eidos.redact.harmless_names import is_not_random
-from eidos.redact.random_words import word_set
+from eidos.redact.random_words import is_wordy, word_set
+from eidos.redact.secret_names import has_credential_word
 from eidos.redact.secrets_in_text import redact_text
 
 TYPE_CHECKING = False
@@ -35,6 +37,9 @@ IDENTIFIER_PROPERTIES = word_set(
     " TriggeredBy Triggers BindPaths BindReadOnlyPaths RequiresMountsFor MountImages ExtensionImages DynamicUser"
 )
 
+#: Properties that only look as if they held a credential: they hold paths, names and digests.
+_NO_CREDENTIALS = ("PassEnvironment", "RootHashSignature", "LoadCredential", "ImportCredential")
+
 # Most texts are the same in every unit ("inactive", "auto"), and scanning one is slow.
 _cache: dict[str, tuple[str, int]] = {}
 _CACHE_LIMIT = 4096
@@ -53,9 +58,11 @@ def redact_unit_property(name: str, value: Any, names: NameList) -> Redacted:
         return value, []
     redactor = _REDACTORS.get(name)
     if redactor is None:
-        redactor = _redact_commands if name.startswith(COMMAND_PREFIX) and isinstance(value, list) else _redact_texts
+        redactor = _redact_commands if name.startswith(COMMAND_PREFIX) else _redact_texts
         if name in IDENTIFIER_PROPERTIES:
             redactor = _redact_identifiers
+        elif has_credential_word(name) and not name.startswith(_NO_CREDENTIALS):
+            redactor = _redact_all
     try:
         clean, labels = redactor(value, names)
     except (TypeError, ValueError, AttributeError):  # not of the type that systemd documents, so it may hold a secret anywhere
@@ -70,6 +77,8 @@ def _redact_assignments(value: Any, names: NameList) -> Redacted:
         text = entry.decode("utf-8", "backslashreplace") if isinstance(entry, bytes) else entry
         key, equals, content = text.partition("=")
         shown, count = show_argument(key, content, names)
+        if key != WITHHELD and not is_wordy(key) and names.section(key) is None:
+            key, equals, shown, count = WITHHELD, "", "", 1
         if count:
             labels.append(key)
             entry = f"{key}{equals}{shown}"
@@ -99,7 +108,7 @@ def _redact_commands(value: Any, names: NameList) -> Redacted:
     labels: list[str] = []
     for entry in value:
         if not isinstance(entry, tuple):
-            return _redact_texts(value, names)
+            return _redact_texts(value, names) if all(path.lstrip("+-").startswith("/") for path in value) else _redact_all(value, names)
         path, arguments, *rest = entry
         (path,), hidden = redact_command_line([path], names)
         shown, count = redact_command_line(arguments, names)
@@ -151,6 +160,8 @@ def _redact_each(value: Any, redact: Callable[[str], tuple[str, int]], names: Na
         parts = [_redact_each(part, redact, names) for part in value]
         labels = [label for _, inner in parts for label in inner]
         return (type(value)(part for part, _ in parts), labels) if labels else (value, [])
+    if isinstance(value, dict):
+        raise TypeError(value)
     return value, []
 
 
