@@ -21,7 +21,7 @@ from eidos.collectors._cluster_source import collect_from_cluster, for_each_obje
 from eidos.model.measurement import SECRET, WITHHELD, Gap, Subtype
 from eidos.model.snapshot import natural_key
 from eidos.model.volatile import VOLATILE_LABELS
-from eidos.redact.harmless_forms import is_harmless
+from eidos.redact.random_words import is_identifier
 from eidos.redact.secret_names import has_credential_word
 
 TYPE_CHECKING = False
@@ -44,7 +44,7 @@ class Topology:
     """The nodes that were added."""
 
     def __init__(self) -> None:
-        #: Labels whose name is that of a credential and whose value may be one.
+        #: Labels whose name is that of a credential, or of which the value looks like one.
         self.withheld: set[str] = set()
         self._names: list[str] = []
         self._labels: dict[str, dict[str, list[int]]] = {}
@@ -55,7 +55,8 @@ class Topology:
         number = len(self._names)
         self._names.append(node["metadata"]["name"])
         for label, value in (node["metadata"].get("labels") or {}).items():
-            if has_credential_word(label) and not is_harmless(value):
+            # Only labels without a domain are the user's own (Kubernetes, "Labels and Selectors"); clouds have ids of many forms.
+            if value and (has_credential_word(label) or not ("/" in label or is_identifier(value))):
                 self.withheld.add(label)
                 value = WITHHELD
             if label not in VOLATILE_LABELS:
@@ -111,4 +112,4 @@ def _read(client: KubeClient) -> Iterator[Part]:
     for_each_object(client, "/api/v1/nodes", topology.add)
     yield Subtype("topology", topology.readings())
     for label in sorted(topology.withheld):
-        yield Gap(SECRET, f"label.{label}", "named like a credential")
+        yield Gap(SECRET, f"label.{label}", "a credential by its name, or a random word")

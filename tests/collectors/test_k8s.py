@@ -90,6 +90,9 @@ DIGEST = f"sha256:{'0123456789abcdef' * 4}"
         (f"https://bob:hunter22@shared/a@{DIGEST}?key=hunter22", f"shared/a@{DIGEST}"),
         ("bob:hunter22?x@shared/a", WITHHELD),
         ("shared/a?user=bob@hunter22", WITHHELD),
+        ("shared/a:1 password=hunter22", WITHHELD),
+        ("shared/a:1;hunter22", WITHHELD),
+        ("bob:hun!ter22@shared/a:1", "shared/a:1"),
     ],
 )
 def test_an_image_is_named_without_a_login(name: str, clean: str) -> None:
@@ -97,6 +100,17 @@ def test_an_image_is_named_without_a_login(name: str, clean: str) -> None:
     images.add({"spec": {"containers": [{"name": "x", "image": name}]}})
     assert "hunter22" not in str(images.readings()) and images.with_login == ({clean} - {name})
     assert k8s_image.drop_login(name) == k8s_image.drop_login(clean) == clean
+
+
+def test_a_label_that_may_be_a_secret_is_withheld() -> None:
+    labels = {"password": "4711", "key": "", "note": "Zq7kD02mWx91LpTe", "team": "gpu-2", "node": "i-0123456789abcdef0"}
+    result = k8s_topology.Topology()
+    result.add({"metadata": {"name": "a", "labels": {**labels, "oci.example.com/block": "5tjxbt2dwca"}}})
+    assert set(result.readings()) == {
+        *("nodes", "label.password=<withheld>", "label.note=<withheld>", "label.key=", "label.team=gpu-2"),
+        *("label.node=i-0123456789abcdef0", "label.oci.example.com/block=5tjxbt2dwca"),
+    }
+    assert result.withheld == {"password", "note"}
 
 
 # -- laws --
