@@ -194,11 +194,14 @@ def _without_secrets(value: Any, name: str) -> Any:
         return {key: _without_secrets(each, variable if key == "value" else str(key)) for key, each in value.items()}
     if isinstance(value, list):
         return [_without_secrets(each, name) for each in value]
-    if not isinstance(value, str) or not value:
+    if value in ("", None, True, False):
         return value
     from eidos.redact.secret_names import has_credential_word  # few comparisons are of values
+    from eidos.redact.secrets_in_text import redact_text
 
-    return WITHHELD if has_credential_word(name) and harmless_fields().section(name) is None else value
+    if has_credential_word(name) and harmless_fields().section(name) is None:
+        return WITHHELD
+    return redact_text(value, lambda _: True, is_prose=True)[0] if isinstance(value, str) else value
 
 
 def harmless_fields() -> NameList:

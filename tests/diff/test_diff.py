@@ -153,6 +153,27 @@ def test_a_comparison_of_bundles_shows_no_value_that_is_named_after_a_credential
     assert changes == {"env": (hidden, hidden), "password": (WITHHELD, WITHHELD), "key": ("one", "two"), "x": ("one", "two")}
 
 
+def test_a_comparison_of_bundles_shows_no_secret_in_a_value_of_any_name() -> None:
+    values = {
+        "proxy": "http://bob:hunter22@proxy.example.com",
+        "note": "the password is hunter22",
+        "pem": "-----BEGIN PRIVATE KEY-----\nhunter22\n-----END PRIVATE KEY-----",
+        "vault": "hvs.hunter220123456789",
+        "pin": 4711,
+        "port": 4711,
+    }
+    changes = {
+        change.path: change.new
+        for change in compare(Bundle({"a.json": b"{}"}, ()), Bundle({"a.json": json.dumps(values).encode()}, ())).changes
+    }
+    assert changes == {
+        "a.json: proxy": f"http://{WITHHELD}@proxy.example.com",
+        "a.json: note": f"the password is {WITHHELD}",
+        **dict.fromkeys(("a.json: pem", "a.json: vault", "a.json: pin"), WITHHELD),
+        "a.json: port": 4711,
+    }
+
+
 def test_a_report_says_which_findings_are_new_and_resolved_and_unknown_is_not_resolved() -> None:
     def report(**statuses: str) -> CheckReport:
         return CheckReport(
