@@ -29,7 +29,6 @@ from eidos.formats.yaml_scalars import (
     strip_comment,
     unquoted,
 )
-from eidos.wording import shorten
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -394,5 +393,7 @@ class _BlockReader:
                     break
             except Unsupported:
                 continue
-        reason = f'the key "{shorten(key, 80)}" is repeated; first used on line {number + 1}'
+        from eidos.model.tree_reader import quoted
+
+        reason = f"the key {quoted(key)} is repeated; first used on line {number + 1}"
         return RepeatedKey(reason, "remove one of the two", again + 1, indent + 1)

@@ -139,7 +139,6 @@ class _Scanner:
 
 def _repeated_key(text: str, repeated: _Repeated) -> DocumentSyntaxError:
     """The error at the object with a repeated key: only the slow scanner of the standard library has its position."""
-    import json
     from json import scanner
 
     decoder = _decoder()
@@ -155,7 +154,9 @@ def _repeated_key(text: str, repeated: _Repeated) -> DocumentSyntaxError:
 
     decoder.parse_object = parse
     decoder.scan_once = vars(scanner)["py_make_scanner"](decoder)
-    reason = f"the key {json.dumps(repeated.key[:80])} is repeated in this object"
+    from eidos.model.tree_reader import quoted
+
+    reason = f"the key {quoted(repeated.key)} is repeated in this object"
     try:
         decoder.decode(text)
     except _Repeated as error:

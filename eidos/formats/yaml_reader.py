@@ -257,7 +257,9 @@ class _Builder:
     def begin_key(self, top: _Open, event: Any, text: str) -> None:
         if not top.merging:
             if text in top.lines:
-                reason = f'the key "{_short(text)}" is repeated; first used on line {top.lines[text]}'
+                from eidos.model.tree_reader import quoted
+
+                reason = f"the key {quoted(text)} is repeated; first used on line {top.lines[text]}"
                 mark = event.start_mark
                 raise RepeatedKey(reason, "remove one of the two", mark.line + 1, mark.column + 1)
             top.lines[text] = event.start_mark.line + 1

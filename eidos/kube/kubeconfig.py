@@ -11,7 +11,7 @@ import os
 from eidos.errors import InvalidData, InvalidInput, NotFound
 from eidos.kube.cluster import Cluster, ExecPlugin, User, server_and_proxy
 from eidos.kube.config_files import read_pem_file
-from eidos.model.tree_reader import QUOTED, TreeReader
+from eidos.model.tree_reader import QUOTED, TreeReader, quoted
 from eidos.wording import did_you_mean, list_words
 
 TYPE_CHECKING = False
@@ -125,9 +125,8 @@ def _parse(path: str, data: bytes) -> ConfigEntry:
         raise InvalidData(f"{path}: a kubeconfig is a mapping", "check that this is a kubeconfig")
     file = ConfigEntry(tree, path, folder=os.path.dirname(os.path.abspath(path)))
     if file.text("kind") not in ("", "Config") or file.text("apiVersion") not in ("", "v1"):
-        raise file.error(
-            f"it is a {file.text('kind') or '?'} {file.text('apiVersion')}, not a Config v1", "check that this is a kubeconfig"
-        )
+        actual = f"kind {quoted(file.text('kind'))}, apiVersion {quoted(file.text('apiVersion'))}"
+        raise file.error(f"expected a Config v1, found {actual}", "check that this is a kubeconfig")
     return file
 
 

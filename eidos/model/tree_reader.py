@@ -56,7 +56,7 @@ class TreeReader:
 
     def error(self, reason: str, hint: str | None = None, name: str = "") -> InvalidData:
         """What to raise for a fault of the mapping, or of its field ``name``."""
-        location = self.location(name) if name else self.path
+        location = _shown_name(self.location(name) if name else self.path)
         return InvalidData(f"{self.document}: {location}: {reason}" if location else f"{self.document}: {reason}", hint)
 
     def mismatch(self, expected: str, value: object, name: str = "", hint: str | None = None) -> InvalidData:
@@ -72,7 +72,7 @@ class TreeReader:
         for name in self.tree:
             if name not in names:
                 hint = did_you_mean(name, names, f"valid fields: {', '.join(names)}")
-                yield name, self.error(f"unknown field {name!r}", hint)
+                yield name, self.error(f"unknown field {_shown_name(name)!r}", hint)
 
     def expect_only(self, names: Sequence[str]) -> None:
         """Refuse fields that are not among ``names``."""
@@ -223,6 +223,14 @@ def kind_of(value: object) -> str:
         if isinstance(value, kind):
             return word
     return f"a {type(value).__name__}"
+
+
+def _shown_name(name: str) -> str:
+    """The path of a field without what does not look like names: there may be a secret where a key belongs."""
+    from eidos.redact.random_words import is_wordy
+
+    marks = {ord(c): " " for c in "/[]<>{}$"}
+    return ".".join(part if all(map(is_wordy, part.translate(marks).split())) else "<withheld>" for part in name.split("."))
 
 
 def quoted(value: object) -> str:

@@ -140,7 +140,7 @@ class App:
             if route is None:
                 raise _unknown_path(request)
             if operation is None:
-                message = f"{route.path} does not support {request.method[:20]}"
+                message = f"{route.path} does not support {shorten_input(request.method[:20])}"
                 raise HttpError(405, message, details={"valid": route.allow.split(", ")}, headers=[("Allow", route.allow)])
             if at_once and not operation.takes_no_time:
                 return None

@@ -172,5 +172,7 @@ def check_allowed(query: Query, names: Mapping[str, str], recipe_data: RecipeDat
 
 
 def shorten_input(text: str) -> str:
-    """A text that a client sent, as long as a message can hold it."""
-    return shorten(text, 100)
+    """A text that a client sent, as long as a message can hold it, and without random words."""
+    from eidos.redact.random_words import is_wordy
+
+    return shorten("/".join(part if is_wordy(part.replace("%", ".")) else "<withheld>" for part in text.split("/")), 100)

@@ -241,6 +241,9 @@ def test_an_alias_shares_nothing_that_can_change() -> None:
 
 BAD = [
     ("a: 1\nb: 2\na: 3", "line 3, column 1", 'the key "a" is repeated; first used on line 1'),
+    ("Zq7kD02mWx91LpTe: 1\nZq7kD02mWx91LpTe: 2", "line 2, column 1", 'the key "<withheld>" is repeated; first used on line 1'),
+    ("a: &k 1\nZq7kD02mWx91LpTe: 1\nZq7kD02mWx91LpTe: *k", "line 3, column 1", 'the key "<withheld>" is repeated'),
+    ('{"Zq7kD02mWx91LpTe": 1, "Zq7kD02mWx91LpTe": 2}', "line 1, column 1", 'the key "<withheld>" is repeated'),
     ("a:\n  on: 1\n  'on': 2", "line 3, column 3", 'the key "on" is repeated; first used on line 2'),
     ("&k a: 1\n*k : 2", "line 2, column 1", 'the key "a" is repeated'),
     ('{\n "b": [{"x": {},\n\n "x": 3}]}', "line 2, column 8", 'the key "x" is repeated in this object'),

@@ -70,6 +70,8 @@ def test_nothing_is_configured(tmp_path: Path) -> None:
     assert "--kubeconfig" in (fault.value.hint or "")
     with pytest.raises(NotApplicable, match="KUBECONFIG: /x/a, /x/b: no such file"):
         load_cluster({**NOWHERE, "KUBECONFIG": "/x/a:/x/b:/x/a:"}, root=str(tmp_path))
+    with pytest.raises(NotApplicable, match="KUBECONFIG names files, and no URL"):
+        load_cluster({**NOWHERE, "KUBECONFIG": "https://bob:hunter22@example.com/x?y=hunter22"}, root=str(tmp_path))
     with pytest.raises(NotApplicable):
         load_cluster({}, root=str(tmp_path))
 
@@ -186,7 +188,8 @@ def test_what_is_missing_is_named_with_what_there_is(tmp_path: Path) -> None:
         ({"user": {"client-certificate-data": base64.b64encode(PEM).decode()}}, ("needs a client-key",)),
         ({"clusters": {"a": 1}}, ("clusters: expected a list, found a mapping",)),
         ({"users": [{"name": "u", "user": {}}, {"name": "u", "user": {}}]}, ("users has the name 'u' twice",)),
-        ({"kind": "Pod"}, ("it is a Pod v1, not a Config v1",)),
+        ({"kind": "Pod"}, ('expected a Config v1, found kind "Pod", apiVersion "v1"',)),
+        ({"kind": "Zq7kD02mWx91LpTe", "apiVersion": "Zq7kD02mWx91LpTe"}, ('found kind "<withheld>", apiVersion "<withheld>"',)),
     ],
 )
 def test_what_does_not_have_its_form(tmp_path: Path, changes: dict[str, Any], words: tuple[str, ...]) -> None:

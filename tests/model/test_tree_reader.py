@@ -127,6 +127,12 @@ def test_unknown_fields_are_answered_with_the_nearest_or_all() -> None:
     with pytest.raises(InvalidData) as caught:
         inner(verison="1").expect_only(("version", "values"))
     assert (caught.value.message, caught.value.hint) == ("x.yaml: a[0].b: unknown field 'verison'", "did you mean 'version'?")
+    for name, shown in (("Zq7kD02mWx91LpTe", "<withheld>"), ("nvidia.com/gpu", "nvidia.com/gpu"), ("a.Zq7kD02mWx91LpTe", "a.<withheld>")):
+        fields: dict[str, Any] = {name: []}
+        with pytest.raises(InvalidData, match=f"unknown field '{shown}'$"):
+            inner(**fields).expect_only(())
+        with pytest.raises(InvalidData, match=rf"x.yaml: a\[0\].b.{shown}: expected text"):
+            inner(**fields).text(name)
     assert [(name, error.hint) for name, error in inner(qqq="1", zzz="2").unknown(("version", "values"))] == [
         ("qqq", "valid fields: version, values"),
         ("zzz", "valid fields: version, values"),

@@ -159,6 +159,15 @@ def test_an_encoded_slash_is_shown_as_it_came() -> None:
     assert parse_error(answer)["message"] == "unknown path /v1%2Frecipe"
 
 
+def test_a_random_word_in_a_path_or_a_method_is_not_repeated() -> None:
+    ask = Client(application())
+    for method, target, message in (
+        ("GET", "/v1/Zq7kD02mWx91LpTe", "unknown path /v1/<withheld>"),
+        ("Zq7kD02mWx91LpTe", "/v1/recipe", "/v1/recipe does not support <withheld>"),
+    ):
+        assert parse_error(ask(method, target))["message"] == message
+
+
 def test_an_intent_beside_measurements_is_meant() -> None:
     ask = Client(application())
     body = b"kind: Snapshot\nmeasurements: []\nintent: inference\n"
