@@ -22,13 +22,15 @@ if TYPE_CHECKING:
 
 
 def lint_recipe_data(values: Values) -> int:
-    """Check the shipped recipe data, or that of ``--data``, and report every issue."""
+    """Check the shipped recipe data, or that of ``--plugin`` and ``--data``, and report every issue."""
     from eidos.check.check_lint import lint_checks
+    from eidos.cli.recipe_query import with_plugins
     from eidos.recipe.lint import lint_path, lint_stack
     from eidos.recipe.store import check_trees
 
     data, today = values["data"] or (), values["today"] or ""
     parts = document_locations.read_data(data, values) if data else ()
+    parts = with_plugins(values["plugin"], parts, data)
     issues = lint_stack(parts, today) if parts else lint_path(data[0] if data else None, today)
     issues += lint_checks(check_trees(parts))
     return _write_report(issues, values["format"], values["output"])

@@ -45,7 +45,6 @@ FLAGS_OF_ACTIONS: dict[str, tuple[str | None, ...]] = {
     **dict.fromkeys(("context", "explain", "strict", "server", "fallback"), (None,)),
     **dict.fromkeys(("matrix", "changes-since"), (LIST,)),
     "today": (None, LINT),
-    "plugin": (None, EXPLAIN, LIST, NEW),
 }
 
 #: The field of the metadata that names a recipe's source when that is not the server, and its value then.

@@ -50,7 +50,7 @@ def open_store(data: Sequence[str] | None, values: Values | None = None) -> Stor
     data = data or ()
     parts = document_locations.read_data(data, values) if data else ()
     if plugins:
-        parts = _with_plugins(plugins, parts, data)
+        parts = with_plugins(plugins, parts, data)
     references = tuple(plugin.reference() for plugin in plugins)
     if not parts and not data:
         return replace(store.shipped_store(), plugins=references)
@@ -67,7 +67,7 @@ def open_store(data: Sequence[str] | None, values: Values | None = None) -> Stor
     return opened
 
 
-def _with_plugins(plugins: Sequence[Plugin], parts: tuple[DataPart, ...], data: Sequence[str]) -> tuple[DataPart, ...]:
+def with_plugins(plugins: Sequence[Plugin], parts: tuple[DataPart, ...], data: Sequence[str]) -> tuple[DataPart, ...]:
     """The data of plug-ins, below that of ``--data``; InvalidInput for a file that replaces all data."""
     from eidos.recipe.data_stack import parts_of_plugins
 

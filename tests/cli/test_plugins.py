@@ -270,12 +270,23 @@ def test_checks_of_plugins_replace_none(run: Run) -> None:
     assert status == 2 and "third/checks/driver.yml: there is a file checks/driver.yaml already" in err
 
 
+def test_lint_of_a_plugin_shows_what_a_recipe_warns_of(run: Run) -> None:
+    example()
+    write("acme/recipes/overlay/x.yaml", "x: 1\n")
+    status, _, err = run("recipe", "--plugin", "acme")
+    command = re.search(r"hint: run 'eidos (recipe lint --plugin \S+)' to see all", err)
+    assert status == 0 and command, err
+    assert "overlay/x.yaml:1: warning: unknown file [unknown-file]" in run(*command[1].split())[1]
+    write("acme/checks/acme.yaml", "checks: [{id: acme-no-rack}]\n")
+    status, out, _ = run("recipe", "lint", "--plugin", "acme")
+    assert status == 4 and "checks/acme.yaml: checks[0]" in out
+
+
 def test_what_data_of_plugins_cannot_be_combined_with(run: Run) -> None:
     write("acme/checks/x.yaml", "checks: []\n")
     write("file.yaml", "x: 1")
     status, _, err = run("recipe", "--gpu", "h100", "--plugin", "acme", "--data", "file.yaml")
     assert status == 2 and "cannot be combined with plug-ins" in err
-    assert "does not take --plugin" in run("recipe", "lint", "--plugin", "acme")[2]
     assert "--plugin cannot be used with --server" in run("recipe", "--plugin", "acme", "--server", "http://127.0.0.1:1")[2]
 
 
