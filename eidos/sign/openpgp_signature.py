@@ -27,6 +27,9 @@ _REFUSALS = {
 }
 
 
+#: Of a keyring of our own: no agent, which would be left behind; GnuPG 2.0 knows no such option.
+_CONFIGURATION = b"ignore-invalid-option no-autostart\nno-autostart\n"
+
 #: Digests for which other content can be made (RFC 9580, section 9.5: MD5, SHA-1, RIPEMD-160); gpg itself refuses MD5 alone.
 _BROKEN_DIGESTS = {"1": "MD5", "2": "SHA-1", "3": "RIPEMD-160"}
 
@@ -63,8 +66,8 @@ def verify_with_gpg(data: bytes, signature: bytes, deadline: float, *, key: byte
     Raises UnknownSigner when another key did, IntegrityError when the signature does not match, has expired or was made by a weak,
     expired or revoked key; InvalidInput when ``key`` is not one public key.
     """
-    with private_folder({"signature": signature, "key": key}) as folder:
-        home = ("--homedir", folder, "--no-autostart") if key else ()  # or an agent would be left behind
+    with private_folder({"signature": signature, "key": key, "gpg.conf": _CONFIGURATION}) as folder:
+        home = ("--homedir", folder) if key else ()
         if key:
             result = _run_gpg((*home, "--quiet", "--status-fd", "1", "--import", f"{folder}/key"), deadline)
             count = len({line[-1] for line in _status_lines(result.output) if line[1] == "IMPORT_OK"})

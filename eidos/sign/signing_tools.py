@@ -22,6 +22,12 @@ if TYPE_CHECKING:
 #: Program → what to install for it.
 PACKAGES = {"ssh-keygen": "openssh-client", "gpg": "gnupg", "openssl": "openssl", "cosign": "cosign"}
 
+#: Program → what it prints where it is too old for its arguments, and which version is needed. Ed25519 needs ``openssl pkeyutl -rawin``.
+_TOO_OLD = {
+    "ssh-keygen": ((b"option -- Y", b"option -- 'Y'", b"Unsupported operation for -Y"), "OpenSSH 8.2"),
+    "openssl": ((b" -rawin", b"flag rawin"), "OpenSSL 3.0"),
+}
+
 #: Program → what to do about a key that has a passphrase.
 UNLOCK_HINTS = {
     "ssh-keygen": "run 'ssh-add KEY', then sign with --key KEY.pub",
@@ -38,9 +44,10 @@ SHOWN_LIMIT = 300
 
 
 def run_tool(arguments: tuple[str, ...], deadline: float, stdin: bytes = b"", environ: Mapping[str, str] | None = None) -> ProgramResult:
-    """Run a program, the name first. Raises Unavailable when it is not installed, Timeout at ``deadline`` of ``time.monotonic``.
+    """Run a program, the name first, until ``deadline`` of ``time.monotonic``.
 
-    It has no terminal: what would ask for a passphrase fails instead.
+    Raises Unavailable when it is not installed, is too old or crashes, Timeout at the deadline. It has no terminal: what would
+    ask for a passphrase fails instead.
     """
     program = arguments[0]
     variables = {**os.environ, "LC_ALL": "C", "SSH_ASKPASS_REQUIRE": "never", **(environ or {})}
@@ -52,6 +59,11 @@ def run_tool(arguments: tuple[str, ...], deadline: float, stdin: bytes = b"", en
         raise Timeout(f"{program} timed out", "raise --timeout, or unlock the key first")
     if result.outcome == TOO_MUCH_OUTPUT:
         raise Unavailable(f"{program} printed more than {OUTPUT_LIMIT_BYTES >> 20} MiB")
+    if result.status < 0 or result.status in (126, 127):  # a crash, a library that is missing
+        raise Unavailable(f"cannot run {program}: {failure_reason(result)}")
+    texts, version = _TOO_OLD.get(program, ((), ""))
+    if result.status and any(text in result.errors for text in texts):
+        raise Unavailable(f"this {program} is too old", f"install {version} or newer")
     return result
 
 

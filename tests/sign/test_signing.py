@@ -269,6 +269,34 @@ def test_a_threshold_that_is_reached_is_not_ok_while_a_signature_is_unverified(
     assert signer.verify(archive, "--policy", str(policy)).status == 0
 
 
+@pytest.mark.parametrize(
+    ("name", "program", "script", "words"),
+    [
+        ("ssh", "ssh-keygen", "echo >&2 'unknown option -- Y'; exit 1", "this ssh-keygen is too old; install OpenSSH 8.2 or newer"),
+        ("ssh", "ssh-keygen", """echo >&2 'Unsupported operation for -Y: "verify"'; exit 255""", "this ssh-keygen is too old; install "),
+        (
+            "ed25519",
+            "openssl",
+            "echo >&2 'pkeyutl: Unrecognized flag rawin'; exit 1",
+            "this openssl is too old; install OpenSSL 3.0 or newer",
+        ),
+        ("ed25519", "openssl", "echo >&2 'openssl: symbol lookup error'; exit 127", "cannot run openssl: openssl: symbol lookup error"),
+        ("gpg", "gpg", "kill -SEGV $$", "cannot run gpg: exit status -11"),
+    ],
+)
+def test_a_program_that_is_too_old_or_crashes_finds_no_signature_wrong(
+    archive: Path, keys: Keys, signer: Signer, tmp_path: Path, name: str, program: str, script: str, words: str
+) -> None:
+    assert signer.sign(archive, keys[name]).status == 0
+    (tmp_path / program).write_text(f"#!/bin/sh\n{script}\n")
+    (tmp_path / program).chmod(0o755)
+    (tmp_path / "signers").write_text(f"alice@example.com {Path(keys['ssh'].public).read_text()}")
+    for flags in (("--key", keys[name].public), ("--allowed-signers", str(tmp_path / "signers"))):
+        if name == "ssh" or flags[0] == "--key":
+            done = signer.eidos("verify", str(archive), *flags, PATH=f"{tmp_path}:/usr/bin:/bin")
+            assert done.status == 1 and f"not verified: {words}" in done.err, done
+
+
 def test_a_missing_program_excuses_no_missing_signature(archive: Path, keys: Keys, signer: Signer) -> None:
     assert signer.sign(archive, keys["ssh"]).status == 0
     both = ("--key", keys["ssh"].public, "--key", keys["ed25519"].public)
@@ -519,11 +547,13 @@ def test_a_file_of_openpgp_has_one_key(archive: Path, keys: Keys, signer: Signer
 
 def test_no_agent_of_gpg_is_left_behind(archive: Path, keys: Keys, signer: Signer, tmp_path: Path) -> None:
     assert signer.sign(archive, keys["gpg"]).status == 0
-    (tmp_path / "gpg").write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/log\nexec {shutil.which("gpg")} "$@"\n')
+    (tmp_path / "gpg").write_text(
+        f'#!/bin/sh\n{shutil.which("gpg")} "$@"\nstatus=$?\ntest "$3" != --homedir || ls "$4" >> {tmp_path}/log\nexit $status\n'
+    )
     (tmp_path / "gpg").chmod(0o755)
     done = signer.eidos("verify", str(archive), "--key", keys["gpg"].public, PATH=f"{tmp_path}:{os.environ['PATH']}")
-    commands = (tmp_path / "log").read_text().splitlines()
-    assert done.status == 0 and len(commands) >= 2 and all(" --no-autostart " in command for command in commands)
+    names = (tmp_path / "log").read_text().splitlines()
+    assert done.status == 0 and names.count("pubring.kbx") == 2 and "S.gpg-agent" not in names
 
 
 def test_a_key_that_signs_nothing_is_refused(archive: Path, signer: Signer, tmp_path: Path) -> None:
