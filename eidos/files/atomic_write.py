@@ -88,7 +88,7 @@ def write_file(path: str, data: bytes, mode: int = 0o600) -> None:
         if descriptor is not None:
             _write_all(descriptor, data)
         elif not _is_special(path):
-            _replace(os.path.realpath(path), data, mode)
+            _replace(os.path.realpath(path), (data,), mode)
         else:
             _write_special(path, data)
     except OSError as cause:
@@ -111,24 +111,10 @@ def write_pieces(path: str, pieces: Iterable[bytes], mode: int = 0o600) -> None:
     if is_special:  # nothing is written there before the last piece is known to come
         write_file(path, b"".join(pieces), mode)
         return
-    target = os.path.realpath(path)
-    temporary = os.path.join(os.path.dirname(target), f".eidos-{os.urandom(8).hex()}.tmp")
     try:
-        fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, mode)
-        try:
-            for piece in pieces:
-                _write_all(fd, piece)
-            _write_synced(fd, b"")
-        finally:
-            os.close(fd)
-        os.rename(temporary, target)
+        _replace(os.path.realpath(path), pieces, mode)
     except OSError as cause:
         raise unwritable(path, cause) from cause
-    finally:
-        try:
-            os.unlink(temporary)
-        except OSError:  # it is renamed
-            pass
 
 
 def write_stdout(data: bytes) -> None:
@@ -232,14 +218,16 @@ def _write_all(fd: int, data: bytes) -> None:
             poll.poll()
 
 
-def _replace(target: str, data: bytes, mode: int) -> None:
+def _replace(target: str, pieces: Iterable[bytes], mode: int) -> None:
+    """Write a new file and give it the name ``target``."""
     folder = os.path.dirname(target)
     temporary = os.path.join(folder, f".eidos-{os.urandom(8).hex()}.tmp")
     try:
-        if not _write_nameless(folder, temporary, target, data, mode):
+        # What comes once cannot be written again where a file without a name cannot get one.
+        if not isinstance(pieces, tuple) or not _write_nameless(folder, temporary, target, pieces, mode):
             fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, mode)
             try:
-                _write_synced(fd, data)
+                _write_synced(fd, pieces)
             finally:
                 os.close(fd)
             os.rename(temporary, target)
@@ -251,7 +239,7 @@ def _replace(target: str, data: bytes, mode: int) -> None:
         raise
 
 
-def _write_nameless(folder: str, temporary: str, target: str, data: bytes, mode: int) -> bool:
+def _write_nameless(folder: str, temporary: str, target: str, pieces: tuple[bytes, ...], mode: int) -> bool:
     """Write a file that has no name before it is complete; False when the file system cannot."""
     flag = getattr(os, "O_TMPFILE", 0)
     if not flag:
@@ -261,7 +249,7 @@ def _write_nameless(folder: str, temporary: str, target: str, data: bytes, mode:
     except OSError:  # not supported, or the folder is missing: the ordinary way will tell
         return False
     try:
-        _write_synced(fd, data)
+        _write_synced(fd, pieces)
         return _link_to_target(fd, temporary, target)
     finally:
         os.close(fd)
@@ -286,8 +274,9 @@ def _link_to_target(fd: int, temporary: str, target: str) -> bool:
     return True
 
 
-def _write_synced(fd: int, data: bytes) -> None:
-    _write_all(fd, data)
+def _write_synced(fd: int, pieces: Iterable[bytes]) -> None:
+    for piece in pieces:
+        _write_all(fd, piece)
     try:
         os.fsync(fd)
     except OSError as cause:

@@ -10,9 +10,9 @@ import os
 from contextlib import contextmanager
 
 from eidos.errors import IntegrityError, InvalidData, InvalidInput, NotFound, Unavailable, os_error_reason
-from eidos.files.atomic_write import TemporaryFolder, unwritable
+from eidos.files.atomic_write import TemporaryFolder, write_pieces
 from eidos.oci.blob import PIECE_BYTES
-from eidos.oci.image_layout import BLOBS, INDEX_FILE, LAYOUT_FILE, ImageLayout, remove_file
+from eidos.oci.image_layout import BLOBS, INDEX_FILE, LAYOUT_FILE, ImageLayout
 from eidos.oci.reference import is_digest
 
 TYPE_CHECKING = False
@@ -102,22 +102,8 @@ def _unpack_archive(path: str, folder: str) -> None:
 
 
 def _write_archive(folder: str, path: str) -> None:
-    from eidos.files.tar_writer import TarSource, tar_pieces
+    from eidos.files.tar_writer import tar_pieces
+    from eidos.oci.tar_layers import sources_of_folder
 
     names = [LAYOUT_FILE, INDEX_FILE, *sorted(f"{BLOBS}/{name}" for name in os.listdir(os.path.join(folder, BLOBS)))]
-    sources = [
-        TarSource(name, 0o644, os.path.getsize(full), lambda full=full: open(full, "rb"))  # type: ignore[misc]  # noqa: SIM115  # tar_pieces closes it
-        for name in names
-        for full in [os.path.join(folder, name)]
-    ]
-    temporary = f"{folder}.archive"
-    try:
-        with open(temporary, "xb") as file:
-            file.writelines(tar_pieces(sources))
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except OSError as fault:
-        raise unwritable(path, fault) from fault
-    finally:
-        remove_file(temporary)
+    write_pieces(path, tar_pieces(sources_of_folder(folder, names)), 0o666)
