@@ -99,6 +99,9 @@ def _unpack_archive(path: str, folder: str) -> None:
         raise IntegrityError(f"{path}: {os.path.basename(fault.filename)} is repeated") from fault
     except OSError as fault:
         raise Unavailable(f"{path}: {os_error_reason(fault)}", "set TMPDIR to a folder with space") from fault
+    if not os.path.exists(os.path.join(folder, INDEX_FILE)):  # as docker and podman save images by default
+        hint = "name an archive of an OCI image layout, as 'podman save --format oci-archive' writes it"
+        raise NotFound(f"{path}: no {INDEX_FILE}", hint)
 
 
 def _write_archive(folder: str, path: str) -> None:

@@ -191,6 +191,10 @@ def test_a_layout_is_read_from_an_archive(tmp_path: Path, capfd: pytest.CaptureF
     }
     save_dir(images()[NAMES[0]], tmp_path / "layout" / f"{NAMES[0]}={TAG}")
     assert not carried(tmp_path / "layout").missing_images, "a layout may have more beside it"
+    with tarfile.open(tmp_path / "images.tgz", "w:gz") as archive:  # what 'docker save' wrote
+        archive.add(tmp_path / "recipe.yaml", "manifest.json")
+    assert main([*line, "-o", str(tmp_path / "other")]) == 2
+    assert f"error: {tmp_path}/images.tgz: no index.json\nhint: name an archive of an OCI image layout" in capfd.readouterr().err
 
 
 # ---- what is refused ----
