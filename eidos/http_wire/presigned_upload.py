@@ -128,8 +128,6 @@ def upload(
     Raises UploadError when the store refuses, IntegrityError when it reports the checksum of other content, Timeout at ``deadline`` (on
     ``time.monotonic``), Unavailable for a connection that fails.
     """
-    from random import random
-
     from eidos.http_wire.proxy import check_proxy_url, proxy_from_environment
 
     url = target.url
@@ -152,7 +150,7 @@ def upload(
         return UploadReceipt(url.origin, len(data), digests.sha256.hex(), _confirmed(url, response.headers, headers, digests))
 
     try:
-        return retry.call_with_retry(attempt, clock=time.monotonic, sleep=time.sleep, random=random, deadline=deadline, report=report)
+        return retry.call_with_retry(attempt, deadline=deadline, report=report)
     finally:
         pool.close()
 

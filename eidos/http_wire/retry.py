@@ -1,7 +1,7 @@
 """Retries: exponential back-off, rate adaptation and a circuit breaker.
 
 Knows back-off, jitter, ``Retry-After`` (RFC 9110, section 10.2.3) and when to stop; must not know what is retried. Clock, sleep and
-random numbers are arguments, so that a test takes no time.
+random numbers can be passed, so that a test takes no time.
 
 Three mechanisms take load off a server in trouble. A *back-off* spaces the attempts of one call. A *pacer* spaces the calls of a client
 after the server has rejected one as too many. A *circuit breaker* opens after several failures in a row, and for a while no call is made.
@@ -12,6 +12,8 @@ after the server has rejected one as too many. A *circuit breaker* opens after s
 """
 
 from __future__ import annotations
+
+import time
 
 from eidos.errors import EidosError, Timeout, Unavailable
 from eidos.model.record import Record
@@ -148,10 +150,10 @@ class Pacer:
 def call_with_retry(
     attempt: Callable[[], T],
     *,
-    clock: Callable[[], float],
-    sleep: Callable[[float], object],
-    random: Callable[[], float],
     deadline: float,
+    clock: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], object] = time.sleep,
+    random: Callable[[], float] | None = None,
     backoff: Backoff = Backoff(),  # noqa: B008 - a record is frozen
     circuit: CircuitBreaker | None = None,
     pacer: Pacer | None = None,
@@ -163,7 +165,7 @@ def call_with_retry(
     raised. An open ``circuit`` raises CircuitOpen before any attempt, and one that opens ends them. ``report`` gets a message about each
     retry, and when the circuit opens. Any other EidosError propagates, and counts as a success of the circuit: the server responded.
     """
-    delays = backoff.delays(random)
+    delays = backoff.delays(random or __import__("random").random)
     for retries_left in range(backoff.retries, -1, -1):
         if circuit is not None:
             circuit.check()

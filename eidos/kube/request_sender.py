@@ -111,7 +111,6 @@ class RequestSender:
         deadline: float | None = None,
     ) -> T:
         """The result of ``handle(response, subject)`` for a successful response; ``subject`` begins the message of an error about it."""
-        from random import random
         from urllib.parse import quote, urlencode
 
         deadline = self.deadline if deadline is None else deadline
@@ -133,15 +132,7 @@ class RequestSender:
                 raise retry.AttemptFailed(fault, is_retryable=is_retryable) from broken
 
         try:
-            return retry.call_with_retry(
-                attempt,
-                clock=time.monotonic,
-                sleep=time.sleep,
-                random=random,
-                deadline=deadline,
-                circuit=self._circuit_breaker,
-                report=self.report,
-            )
+            return retry.call_with_retry(attempt, deadline=deadline, circuit=self._circuit_breaker, report=self.report)
         except retry.CircuitOpen as open_:
             raise KubeError(open_.message, open_.hint) from open_
 

@@ -158,11 +158,7 @@ class RegistryClient:
 
     def retried(self, attempt: Callable[[], T]) -> T:
         """The result of ``attempt``, repeated while it raises AttemptFailed."""
-        from random import random
-
-        return retry.call_with_retry(
-            attempt, clock=time.monotonic, sleep=time.sleep, random=random, deadline=self.deadline, report=self.report
-        )
+        return retry.call_with_retry(attempt, deadline=self.deadline, report=self.report)
 
     def exchange(
         self,

@@ -8,7 +8,6 @@ counted, and nothing else.
 
 from __future__ import annotations
 
-import random
 import time
 from _thread import allocate_lock
 from collections import deque
@@ -202,13 +201,7 @@ class SpanExporter:
         if self._shutdown_at is not None:
             deadline = min(deadline, self._shutdown_at)
         call_with_retry(
-            lambda: self._attempt(body, deadline),
-            clock=time.monotonic,
-            sleep=self._sleep,
-            random=random.random,
-            deadline=deadline,
-            circuit=self._circuit,
-            report=log.debug,
+            lambda: self._attempt(body, deadline), deadline=deadline, sleep=self._sleep, circuit=self._circuit, report=log.debug
         )
 
     def _sleep(self, seconds: float) -> None:
