@@ -36,10 +36,12 @@ def load_plugin_collector(name: str, path: str, source: bytes, names: NameList) 
 
     ``names`` are harmless names. Raises what the module raises.
     """
+    import sys
     from types import ModuleType
 
     module = ModuleType(f"eidos_plugin_{name.replace('.', '_')}")
     module.__file__ = path
+    sys.modules[module.__name__] = module  # where dataclasses look for names
     exec(compile(source, path, "exec"), module.__dict__)  # noqa: S102 - the user trusts it, and its file was checked
     collect = getattr(module, "collect", None)
     if not callable(collect):

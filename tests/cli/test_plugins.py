@@ -44,6 +44,9 @@ PAGE = Path(__file__).parents[2] / "templates" / "help" / "plugins.md"
 
 SUBTYPE = "from eidos.model.measurement import Gap, Subtype\n"
 
+#: It looks for its module.
+DATACLASS = "from dataclasses import dataclass\n@dataclass\nclass A:\n    b: 'int'\n"
+
 Run = Callable[..., "tuple[int, str, str]"]
 
 
@@ -218,6 +221,7 @@ def test_two_plugins_with_one_collector_and_missing_folders(run: Run) -> None:
             for name in ("badx", "bad.service", "bad-2.x")
         ),
         ("def collect(sources):\n    yield Subtype('bad-2', {'a': 1})", "ok", None),
+        (f"{DATACLASS}def collect(sources):\n    yield Subtype('bad', {{'a': A(1).b}})", "ok", None),
         *(
             (f"def collect(sources):\n    yield Gap({kind!r}, 'x', 'y')", "failed", f"yielded a Gap of the kind {kind!r}; expected ")
             for kind in ("missing", "revealed")
