@@ -86,6 +86,8 @@ def read_public_key(name: str) -> Key:
     if count > 1:
         raise InvalidInput(f"--key: {name} has {count} keys; expected one", "name each with --key, or several in --allowed-signers")
     kind = SSH if is_ssh_public(data) else _PUBLIC_LABELS.get(label, "")
+    if kind == SSH and b"-cert-" in data.split()[0]:  # whose validity only an entry of its authority has verified
+        raise InvalidInput(f"--key: {name} is a certificate", "list its authority in a file of --allowed-signers, as cert-authority")
     if not kind and data[:1] in (b"\x98", b"\x99", b"\xc6"):  # RFC 9580, section 4.2: the packet of a public key
         kind = GPG
     if not kind:

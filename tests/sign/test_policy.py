@@ -153,6 +153,7 @@ PEM = b"-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEA\n-----END PUBLIC KEY-----\n
         (SSH_LINE + b"\n" + SSH_LINE + b"\n", "has 2 keys; expected one"),
         (PEM * 3, "has 3 keys; expected one"),
         (b'command="x" ' + SSH_LINE, "is not a public key"),
+        (SSH_LINE.replace(b"ed25519", b"ed25519-cert-v01@openssh.com"), "is a certificate"),
         (b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", "is not a public key"),
     ],
 )
