@@ -6,7 +6,7 @@ which a node should take no jobs, and whose sources answer at once: the driver a
 
 from __future__ import annotations
 
-from eidos.check.report_groups import node_name
+from eidos.check.report_groups import node_name, unknown_reason
 from eidos.model.finding import FAIL, PASS, SEVERITIES, UNKNOWN, WAIVED
 from eidos.redact.random_words import word_set
 from eidos.wording import count_of, shorten
@@ -66,7 +66,7 @@ def _line(findings: Sequence[Finding], fail_on: str) -> str:
         first = f"{serious[0].id}: {serious[0].title}" + (f", found {serious[0].actual}" if serious[0].actual else "")
         return _plain(_with_rest(first, [finding.id for finding in serious[1:]]))
     if any(SEVERITIES.index(finding.severity) <= limit for finding in unknown):
-        reason = unknown[0].reason.rpartition(": ")[2]
+        reason = unknown_reason(unknown[0])
         return _plain(_with_rest(f"unknown: {reason}: {unknown[0].id}", [finding.id for finding in unknown[1:]]))
     counts = [f"{sum(finding.status == PASS for finding in findings)} passed"]
     counts += [count_of(len(failed), "finding") + f" below {fail_on}: {', '.join(f.id for f in failed)}"] if failed and limit >= 0 else []

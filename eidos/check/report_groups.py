@@ -75,6 +75,20 @@ def _letters(number: int) -> str:
     return (_letters(number // 26 - 1) if number >= 26 else "") + chr(ord("A") + number % 26)
 
 
+def unknown_reason(finding: Finding) -> str:
+    """Why a finding is unknown, without the path of its own that no other shares.
+
+    >>> from eidos.model.finding import Finding
+    >>> text = "could not read OS.net.*.bond: /sys/class/net: of a container; needs hostNetwork: true"
+    >>> unknown_reason(Finding("bond", "a bond is down", "unknown", "error", "network", reason=text))
+    'of a container; needs hostNetwork: true'
+    """
+    if not finding.reason.startswith("could not read"):
+        return finding.reason
+    setting, mark = ": true", "\0true"  # a setting of a pod is one word
+    return finding.reason.replace(setting, mark).rpartition(": ")[2].replace(mark, setting)
+
+
 def comparison_text(finding: Finding) -> str:
     """What is expected and what was found, in words."""
     return f"expected {finding.expected or 'otherwise'}, found {finding.actual or 'not set'}"

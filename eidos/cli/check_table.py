@@ -5,7 +5,7 @@ Knows what people look for in a report and in which order; must not know any che
 
 from __future__ import annotations
 
-from eidos.check.report_groups import comparison_text, remedy_lines
+from eidos.check.report_groups import comparison_text, remedy_lines, unknown_reason
 from eidos.formats.table import INDENT, heading, join_blocks, line_width, wrap
 from eidos.log import printable
 from eidos.model.finding import CRITICAL, ERROR, FAIL, INFO, NOT_APPLICABLE, PASS, UNKNOWN, WAIVED, WARNING
@@ -98,11 +98,6 @@ def _unknown(findings: Sequence[Finding], width: int, colour: bool) -> Iterator[
         yield from _aside(", ".join(names), width)
         if hint:
             yield from _aside(f"do: {hint}", width)
-
-
-def unknown_reason(finding: Finding) -> str:
-    """Why a finding is unknown, without the path of its own that no other shares."""
-    return finding.reason.rpartition(": ")[2] if finding.reason.startswith("could not read") else finding.reason
 
 
 def _hanging(text: str, width: int, paint_from: str = "") -> Iterator[str]:

@@ -85,7 +85,7 @@ def _findings(findings: FleetFindings, width: int, colour: bool) -> Iterator[lis
 
 def _unknown(others: Sequence[FleetFinding], width: int) -> Iterator[str]:
     """What could not be judged or is accepted: each reason once for the same nodes."""
-    from eidos.cli.check_table import unknown_reason
+    from eidos.check.report_groups import unknown_reason
 
     groups: dict[tuple[str, ...], list[str]] = {}
     for finding in others:
