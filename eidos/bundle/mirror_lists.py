@@ -23,6 +23,11 @@ if TYPE_CHECKING:
 
 IMAGES = "images.json"
 
+_MANIFESTS_ROW = (
+    "\n| `manifests.txt` | SHA-256 and address of each manifest that `install.sh` would fetch; "
+    "save it in the folder `manifests/` of its component |"
+)
+
 #: Stands for a registry where only the path on it is wanted.
 _ANY = "registry.invalid"
 
@@ -150,6 +155,7 @@ def mirror_files(needed: MirrorList, files: Mapping[str, bytes]) -> dict[str, by
         "charts": charts,
         "unknown": Markdown(_section("Not known", [f"- {sentence}" for sentence in needed.unknown])),
         "optional": Markdown(_section("Images of settings that are off", optional)),
+        "manifests": Markdown(_MANIFESTS_ROW if needed.manifests else ""),
     }
     written = {
         "images.txt": "".join(f"{image.source}\n" for image in images),

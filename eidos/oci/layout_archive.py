@@ -94,7 +94,7 @@ def _unpack_archive(path: str, folder: str) -> None:
     except InvalidData as fault:
         raise IntegrityError(fault.message, "name the folder of an OCI image layout, or its archive") from fault
     except FileNotFoundError as fault:
-        raise NotFound(f"{path}: no such file or folder") from fault
+        raise NotFound(f"{path}: no such file or folder", "name the folder of an OCI image layout, or its archive") from fault
     except FileExistsError as fault:
         raise IntegrityError(f"{path}: {os.path.basename(fault.filename)} is repeated") from fault
     except OSError as fault:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -129,6 +130,13 @@ def test_the_package_of_zarf_is_what_its_schema_accepts() -> None:
     named = [path for component in tree["components"] for each in component.get("manifests", ()) for path in each["files"]]
     fetched = [path for path in named if path not in files()]
     assert fetched == [f"{each.url}@{each.sha256}" for each in needed().manifests] and fetched
+
+
+def test_the_readme_names_the_files_that_are_there() -> None:
+    without = MirrorList(needed().images, needed().charts, (), ())
+    for tree in (files(), {path: content.decode() for path, content in mirror_files(without, bundle().files).items()}):
+        named = set(re.findall(r"`([a-z]+\.(?:txt|sh|yaml))`", tree["README.md"].partition("A bundle that")[0]))
+        assert named - {"install.sh"} == {path for path in tree if "/" not in path} - {"README.md"}
 
 
 def test_the_manifest_of_hauler_has_all() -> None:
