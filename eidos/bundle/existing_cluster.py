@@ -77,9 +77,7 @@ class ExistingCluster(Record):
 
 def read_existing(snapshot: Snapshot) -> ExistingCluster:
     """What ``snapshot`` shows of its cluster and of its host."""
-    facts = {
-        f"{m.type}.{s.name}.{key}": format_scalar(value) for m in snapshot.measurements for s in m.subtypes for key, value in s.data.items()
-    }
+    facts = snapshot.readings()
     subtypes = frozenset(f"{m.type}.{s.name}" for m in snapshot.measurements for s in m.subtypes if s.data)
     partial = frozenset(each.name for each in snapshot.collectors if each.outcome == "partial")
     label = f"of {snapshot.node or 'a cluster'}"
@@ -247,7 +245,7 @@ def _with_driver(
             reason = f"{shown} that {component.id} did not install, and the recipe requires {_DRIVER} {constraint.value}"
             hint = f"upgrade the driver of the hosts, or remove it so that {component.id} installs one"
             return replace(decision, action=REFUSE, reason=reason, hint=hint)
-    recommended = get_value(both, values_schema.parse_path(version_path)) or _reading(recipe, _DRIVER)
+    recommended = get_value(both, values_schema.parse_path(version_path)) or format_scalar(recipe.readings().get(_DRIVER))
     note = f"; the recipe recommends {recommended}" if recommended and version and not agrees(recommended, version) else ""
     reason = joined(decision.reason, f"{shown} that {component.id} did not install: it stays, with {switch}=false{note}")
     return replace(decision, reason=reason, values={switch: False})
@@ -271,15 +269,6 @@ def _driver_owner(existing: ExistingCluster, driver: Mapping[str, str], is_runni
 def _image_paths(facts: Mapping[str, str]) -> list[str]:
     prefix = f"{_IMAGES}."
     return [f"/{path[len(prefix) :]}" for path in facts if path.startswith(prefix)]
-
-
-def _reading(recipe: Recipe, path: str) -> str:
-    kind, subtype, key = path.split(".")
-    for measurement in recipe.measurements:
-        for part in measurement.subtypes:
-            if (measurement.type, part.name) == (kind, subtype) and key in part.data:
-                return format_scalar(part.data[key])
-    return ""
 
 
 def joined(*sentences: str) -> str:

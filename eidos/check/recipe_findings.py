@@ -61,9 +61,7 @@ def recipe_findings(
 ) -> Iterator[Finding]:
     """A finding for each path that the recipe limits or recommends, by path; ``before_finding`` is called before each."""
     limits = _limits(recipe.constraints)
-    values = {
-        f"{m.type}.{s.name}.{key}": format_scalar(value) for m in recipe.measurements for s in m.subtypes for key, value in s.data.items()
-    }
+    values = {path: format_scalar(value) for path, value in recipe.readings().items()}
     why = {f"{m.type}.{s.name}.{key}": text for m in recipe.measurements for s in m.subtypes for key, text in s.context.items()}
     for path in sorted({*limits, *values}):
         before_finding()

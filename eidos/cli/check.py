@@ -13,7 +13,7 @@ from eidos.check.report_formats import FORMATS
 from eidos.cli import document_locations
 from eidos.cli.cluster_options import CLUSTER, OR_IN_CLUSTER
 from eidos.cli.exit_status import INCOMPLETE
-from eidos.cli.host_snapshot import ROOT, SMI, UNITS, read_host
+from eidos.cli.host_snapshot import ROOT, SMI, UNITS, read_host, refuse_host_flags
 from eidos.cli.judge_options import ALLOW_UNKNOWN, DATA, FAIL_ON, QUICK, RECIPE_OPTIONS, SELECTION_OPTIONS, exit_status, prepare_judge
 from eidos.cli.options import FORMAT, HELP, LOGGING, OUTPUT, PLUGIN, Option, Verb, parse_path, parse_timeout
 from eidos.cli.recipe_query import open_store
@@ -189,9 +189,7 @@ def _snapshots(values: Values, prepare: Callable[[], object], faults: list[tuple
             selected = COLLECTORS
         yield read_host("check", values, selected, time.monotonic() + values["timeout"], volatile=True, meanwhile=prepare)
         return
-    flags = [flag for name in ("root", "smi", "units") if (flag := values.origins.get(name, "")).startswith("--")]
-    if flags:
-        raise InvalidInput(f"{', '.join(flags)} cannot be used with --file", "remove one of the two")
+    refuse_host_flags(values, "cannot be used with --file", "remove one of the two")
     if not document_locations.is_in_registry(location) and (document_locations.is_remote(location) or not os.path.isdir(location)):
         yield document_locations.read_snapshot(location, values)[0]
         return

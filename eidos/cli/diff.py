@@ -13,7 +13,7 @@ from eidos import collectors
 from eidos.cli import document_locations
 from eidos.cli.cluster_options import CLUSTER, OR_IN_CLUSTER
 from eidos.cli.exit_status import FINDINGS
-from eidos.cli.host_snapshot import ROOT, SMI, UNITS, read_host
+from eidos.cli.host_snapshot import ROOT, SMI, UNITS, read_host, refuse_host_flags
 from eidos.cli.options import FORMAT, HELP, LOGGING, OUTPUT, Operand, Option, Verb, parse_path, parse_timeout
 from eidos.diff.markdown import show_value
 from eidos.diff.sentence import uniform_groups
@@ -124,9 +124,7 @@ def run(values: Values) -> int:
 def _read_documents(values: Values, locations: list[str]) -> tuple[tuple[str, str], list[Document], list[Any]]:
     """What messages call both documents, the documents, and the trees in their files."""
     if not values["last"]:
-        flags = [flag for name in ("root", "smi", "units") if (flag := values.origins.get(name, "")).startswith("--")]
-        if flags:
-            raise InvalidInput(f"{', '.join(flags)} needs --last", "add --last, or remove it")
+        refuse_host_flags(values, "needs --last", "add --last, or remove it")
         if len(locations) != 2:
             raise InvalidInput("eidos diff needs two documents", "name two files, or use --last to compare with this node")
         read = [_read_document(location, values) for location in locations]

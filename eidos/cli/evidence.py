@@ -15,7 +15,7 @@ from eidos.cli import document_locations
 from eidos.cli.anonymous import ANONYMOUS, make_pseudonyms
 from eidos.cli.cluster_options import CLUSTER, OR_IN_CLUSTER
 from eidos.cli.exit_status import FINDINGS, INCOMPLETE
-from eidos.cli.host_snapshot import ROOT, SMI, UNITS, read_host
+from eidos.cli.host_snapshot import ROOT, SMI, UNITS, read_host, refuse_host_flags
 from eidos.cli.judge_options import (
     ALLOW_UNKNOWN,
     DATA,
@@ -243,9 +243,7 @@ def read_sources(values: Values, pseudonyms: Pseudonyms | None) -> EvidenceSourc
     """The snapshots that the operand names, without identities if that is what the flags say."""
     location = values.get("node")
     if location is not None and location != THIS_HOST:
-        flags = [flag for name in ("root", "smi", "units") if (flag := values.origins.get(name, "")).startswith("--")]
-        if flags:
-            raise InvalidInput(f"{', '.join(flags)} cannot be used with {location}", "remove one of the two")
+        refuse_host_flags(values, f"cannot be used with {location}", "remove one of the two")
         from contextlib import ExitStack
 
         with ExitStack() as stack:

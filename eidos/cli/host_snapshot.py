@@ -42,6 +42,13 @@ SMI = Option(
 ALLOWED_AGE = "allow-stale"
 
 
+def refuse_host_flags(values: Values, why: str, hint: str) -> None:
+    """Raise InvalidInput, which ends with ``why``, for flags that say what is read of this host; others may be set elsewhere."""
+    flags = [flag for name in (ROOT.name, SMI.name, UNITS.name) if (flag := values.origins.get(name, "")).startswith("--")]
+    if flags:
+        raise InvalidInput(f"{', '.join(flags)} {why}", hint)
+
+
 def read_host(
     verb: str,
     values: Values,

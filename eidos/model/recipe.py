@@ -86,6 +86,10 @@ class Recipe(Record):
         """Those of ``generic`` that are one field; the metadata has them as text."""
         return tuple(name for name in self.generic or () if name != PAIR)
 
+    def readings(self) -> dict[str, Any]:
+        """All recommended readings, by their path: ``K8s.server.version``."""
+        return {f"{m.type}.{s.name}.{key}": value for m in self.measurements for s in m.subtypes for key, value in s.data.items()}
+
     def to_tree(self, *, context: bool = False) -> dict[str, Any]:
         """The document: plain mappings and lists that belong to the caller.
 

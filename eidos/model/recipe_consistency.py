@@ -55,7 +55,7 @@ def agrees(left: Any, right: Any) -> bool:
 
 def disagreements(recipe: Recipe, charts: Mapping[str, Chart], cuda: Iterable[tuple[str, str]] = ()) -> Iterator[Disagreement]:
     """Each pair of places that differ; ``cuda`` are branches of the driver and the CUDA version that each reports."""
-    readings = _readings(recipe)
+    readings = recipe.readings()
     limits = {constraint.name: constraint.value for constraint in recipe.constraints}
     for path in limits:
         if path in readings:
@@ -71,10 +71,6 @@ def disagreements(recipe: Recipe, charts: Mapping[str, Chart], cuda: Iterable[tu
         for branch, reported in cuda:
             if agrees_with_branch(release, branch) and not agrees(version, reported):
                 yield Disagreement(CUDA, version, driver, release, f"driver {branch} reports CUDA {reported}")
-
-
-def _readings(recipe: Recipe) -> dict[str, Any]:
-    return {f"{m.type}.{s.name}.{key}": value for m in recipe.measurements for s in m.subtypes for key, value in s.data.items()}
 
 
 def _beyond_limit(location: str, value: Any, path: str, limits: Mapping[str, Expression]) -> Iterator[Disagreement]:
@@ -145,7 +141,7 @@ def version_from_readings(recipe: Recipe, chart: Chart) -> str:
 
     A recipe of the Go program has no components: the image of an operator is all that it says of the chart.
     """
-    readings = _readings(recipe)
+    readings = recipe.readings()
     text = next((format_scalar(readings[path]) for path in chart.readings.get("version", ()) if readings.get(path, "") != ""), "")
     if try_parse_version(text) is None:
         return ""
