@@ -41,8 +41,8 @@ PARTS = {
         "server/transport/supervisor"
     ),
     "full": (
-        "bundle/attestation_writer bundle/evidence_archive cli/evidence cli/image cli/mirror cli/pull cli/push cli/self_verify cli/sign "
-        "cli/verify oci/image_push oci/program_image sign"
+        "bundle/attestation_writer bundle/evidence_archive bundle/template_lint check/check_lint cli/evidence cli/image cli/lint_report "
+        "cli/mirror cli/pull cli/push cli/self_verify cli/sign cli/verify oci/image_push oci/program_image recipe/lint/references sign"
     ),
 }
 _PART_OF = {path: part for part, paths in PARTS.items() for path in paths.split()}

@@ -1,7 +1,8 @@
 """Issues of the data of checks: ``recipes/checks/*.yaml`` and ``comparisons.yaml``.
 
 Knows what makes an entry malformed, unsourced, without effect or impossible to judge; must not know any check, nor how a node is judged. It
-never refuses: each malformed entry is an issue, and the rest is read.
+never refuses: each malformed entry is an issue, and the rest is read. Readings, words of a query and values of charts that the data names
+are :func:`references`, which ``eidos/recipe/lint/references.py`` looks up.
 
 >>> trees = {"checks/x.yaml": {"checks": [{"id": "a", "title": "b", "severity": "info", "expect": "OS.kmod.x absentt"}]}}
 >>> [str(issue) for issue in lint_checks(trees)]
@@ -17,17 +18,28 @@ from eidos.check.value_comparison import NAME as COMPARISONS
 from eidos.check.value_comparison import read_comparisons
 from eidos.errors import EidosError
 from eidos.host_settings.setting import setting_of
-from eidos.model.finding import SETTING
-from eidos.model.lint_issue import ERROR, WARNING, LintIssue, deduplicated
+from eidos.model.condition_nodes import Comparison
+from eidos.model.finding import OWNERS, SETTING
+from eidos.model.finding import SET as SET_STEP
+from eidos.model.lint_issue import ERROR, READING, SET, WARNING, WORD, DataReference, LintIssue, deduplicated
 from eidos.model.measurement import path_matches
 from eidos.model.query import FIELDS
 from eidos.model.tree_reader import TreeReader
+from eidos.wording import did_you_mean
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from eidos.check.definitions import CheckDefinition
+    from eidos.model.condition import Condition
+
+#: The names that are derived from readings, and their words; numbers have none.
+_WORDS: dict[str, tuple[str, ...]] = {
+    **dict.fromkeys(NAMES, ()),
+    **dict.fromkeys(("node.has-gpu", "node.is-guest"), ("true", "false")),
+    "node.driver-owner": OWNERS[1:],
+}
 
 
 def lint_checks(trees: Mapping[str, object]) -> list[LintIssue]:
@@ -88,10 +100,77 @@ def _check(check: CheckDefinition, location: str) -> Iterator[LintIssue]:
         except (ImportError, AttributeError):
             module = f"eidos/check/rules/{check.rule.replace('-', '_')}.py"
             yield LintIssue(ERROR, "unknown-rule", f"{location}.rule", f"no function judge in {module}")
-    known = {**{f"query.{field}": "" for field in FIELDS}, **dict.fromkeys(NAMES, "")}
-    for path in check.paths():
+    for field, condition in _conditions(check):
+        yield from _names(condition, f"{location}.{field}")
+
+
+def _conditions(check: CheckDefinition) -> list[tuple[str, Condition]]:
+    """The conditions of a check, each with its field."""
+    fields = [("applies", check.applies), ("expect", check.expect), *(("remedy", each.when) for each in check.remedies)]
+    return [(field, condition) for field, condition in fields if condition]
+
+
+def _names(condition: Condition, location: str) -> Iterator[LintIssue]:
+    """Names below ``query.`` and ``node.`` that nothing has, and words that those below ``node.`` never are."""
+    known = [*(f"query.{field}" for field in FIELDS), *NAMES]
+    for path in condition.paths():
         if path.startswith(("query.", "node.")) and path not in known:
-            yield LintIssue(ERROR, "unknown-name", location, f"unknown name {path!r}", f"known names: {', '.join(known)}")
+            hint = did_you_mean(path, known, f"known names: {', '.join(known)}") or ""
+            yield LintIssue(ERROR, "unknown-name", location, f"unknown name {path!r}", hint)
+    for path, word in compared_words(condition.root):
+        words = _WORDS.get(path)
+        if words and word not in words:
+            hint = did_you_mean(word, words, f"valid values: {', '.join(words)}") or ""
+            yield LintIssue(ERROR, "never-matches", location, f"{path} is never {word!r}", hint)
+
+
+def compared_words(node: object) -> Iterator[tuple[str, str]]:
+    """The paths in a condition and the words that they are compared with."""
+    if isinstance(node, Comparison):
+        if not node.other and not node.term.has_patterns():
+            yield from ((node.path, word) for term in node.term.plain_terms() for word in term.operands)
+        return
+    inner = getattr(node, "inner", ())
+    for each in inner if isinstance(inner, tuple) else (inner,):
+        yield from compared_words(each)
+
+
+def references(trees: Mapping[str, object]) -> list[DataReference]:
+    """What the checks and comparisons among ``trees`` name that other data decides about; what is malformed names nothing."""
+    named: list[DataReference] = []
+    for name in check_files(trees):
+        try:
+            root, sources = read_sources(trees[name], name)
+            entries = list(root.mappings("checks"))
+        except EidosError:
+            continue
+        for entry in entries:
+            try:
+                check = read_check(entry, domain_of_file(name), sources)
+            except EidosError:
+                continue
+            location = f"{name}: {entry.path}"
+            named += [DataReference(f"{location}.path", READING, path) for path in ([check.path] if "path" in entry else [])]
+            named += [DataReference(f"{location}.needs", READING, path) for path in check.needs]
+            for field, condition in _conditions(check):
+                named += _references(condition, f"{location}.{field}")
+            for step in (step for each in check.remedies for step in each.remedy.steps):
+                named += [DataReference(f"{location}.remedy", READING, step.file)] if step.kind == SETTING else []
+                named += [DataReference(f"{location}.remedy", SET, step.text)] if step.kind == SET_STEP else []
+    try:
+        rules = read_comparisons(trees.get(COMPARISONS)).rules
+    except EidosError:
+        rules = ()
+    for number, rule in enumerate(rules):
+        location = f"{COMPARISONS}: comparisons[{number}]"
+        named.append(DataReference(f"{location}.path", READING, rule.path))
+        named += _references(rule.applies, f"{location}.applies") if rule.applies else ()
+    return named
+
+
+def _references(condition: Condition, location: str) -> Iterator[DataReference]:
+    yield from (DataReference(location, READING, path) for path in dict.fromkeys(condition.paths()))
+    yield from (DataReference(location, WORD, *pair) for pair in compared_words(condition.root))
 
 
 def _comparisons(tree: object) -> Iterator[LintIssue]:
@@ -103,6 +182,8 @@ def _comparisons(tree: object) -> Iterator[LintIssue]:
         return
     for number, rule in enumerate(rules):
         location = f"{COMPARISONS}: comparisons[{number}]"
+        if rule.applies:
+            yield from _names(rule.applies, f"{location}.applies")
         if rule.source and rule.source not in sources:
             yield LintIssue(ERROR, "unknown-source", f"{location}.source", f"unknown source {rule.source!r}")
         for later in rules[number + 1 :]:

@@ -10,6 +10,7 @@ from eidos.cli.exit_status import FINDINGS
 from eidos.errors import InvalidInput
 from eidos.formats import serialize
 from eidos.log import printable
+from eidos.model.measurement import TYPES
 from eidos.terminal import fit_locale
 from eidos.wording import count_of
 
@@ -23,16 +24,25 @@ if TYPE_CHECKING:
 
 def lint_recipe_data(values: Values) -> int:
     """Check the shipped recipe data, or that of ``--plugin`` and ``--data``, and report every issue."""
-    from eidos.check.check_lint import lint_checks
+    from eidos.check.check_lint import lint_checks, references
     from eidos.cli.recipe_query import with_plugins
+    from eidos.collectors import list_collectors
+    from eidos.files.resources import load_recipes
+    from eidos.model.lint_issue import READING
     from eidos.recipe.lint import lint_path, lint_stack
+    from eidos.recipe.lint.file_forms import read_stack
+    from eidos.recipe.lint.references import reference_issues
     from eidos.recipe.store import check_trees
 
     data, today = values["data"] or (), values["today"] or ""
     parts = document_locations.read_data(data, values) if data else ()
     parts = with_plugins(values["plugin"], parts, data)
     issues = lint_stack(parts, today) if parts else lint_path(data[0] if data else None, today)
-    issues += lint_checks(check_trees(parts))
+    trees = check_trees(parts)
+    issues += lint_checks(trees)
+    known = [reference.text for reference in references(check_trees()) if reference.kind == READING]
+    known += [f"{TYPES[group]}.{subject}" for group, _, subject in (name.partition(".") for name in list_collectors()) if subject]
+    issues += reference_issues(references(trees), known, read_stack(parts, load_recipes(), today))
     return _write_report(issues, values["format"], values["output"])
 
 

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 ERROR, WARNING = "error", "warning"
 
+#: Kinds of references: a path, a word that a path is compared with, and ``component:path=value``.
+READING, WORD, SET = "reading", "word", "set"
+
 
 class LintIssue(Record):
     """``rule`` is a short, stable name; ``location`` a file and the path in it; ``source`` the document that says otherwise.
@@ -43,6 +46,15 @@ class LintIssue(Record):
         if self.line:
             tree["line"] = self.line
         return {**tree, **{name: text for name, text in (("hint", self.hint), ("source", self.source)) if text}}
+
+
+class DataReference(Record):
+    """What data names, and where: ``kind`` is one of READING, WORD (``text`` is the path that is compared with ``word``) and SET."""
+
+    location: str
+    kind: str
+    text: str
+    word: str = ""
 
 
 def deduplicated(issues: Iterable[LintIssue]) -> list[LintIssue]:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from eidos.recipe.store import Store
 
 #: The type whose subtypes have dots in their names.
-_UNITS = TYPES["systemd"]
+UNITS = TYPES["systemd"]
 
 #: Names of units end with one of these (systemd.unit(5)).
 _UNIT_SUFFIXES = (".service", ".socket", ".slice", ".timer", ".mount", ".target", ".path", ".scope", ".automount", ".swap", ".device")
@@ -35,25 +35,26 @@ def path_issues(store: Store, rules: LintRules) -> Iterator[LintIssue]:
     """An issue for each path of the layers and of the charts that no snapshot has."""
     for layer in (store.base, *store.overlays):
         for value in layer.values:
-            yield from _issues(value.type, value.subtype, value.key, f"{layer.name}: {value.type}.{value.subtype}.{value.key}", rules)
+            yield from name_issues(value.type, value.subtype, value.key, f"{layer.name}: {value.type}.{value.subtype}.{value.key}", rules)
         for constraint in layer.constraints:
-            yield from _issues(*split_path(constraint.name), f"{layer.name}: constraints.{constraint.name}", rules)
+            yield from name_issues(*split_path(constraint.name), f"{layer.name}: constraints.{constraint.name}", rules)
     for id, chart in store.charts.items():
         fields = {"requires": chart.requires, **{f"readings.{field}": paths for field, paths in chart.readings.items()}}
         for field, paths in fields.items():
             for path in paths:
                 if path.count(".") > 1:  # catalog_checks reports what is no path
-                    yield from _issues(*split_path(path), f"components.yaml: {id}.{field}", rules)
+                    yield from name_issues(*split_path(path), f"components.yaml: {id}.{field}", rules)
 
 
 def split_path(path: str) -> tuple[str, str, str]:
     """Type, subtype and key of a path; names of units have dots, names of their properties have none."""
     kind, _, rest = path.partition(".")
-    subtype, _, key = rest.rpartition(".") if kind == _UNITS else rest.partition(".")
+    subtype, _, key = rest.rpartition(".") if kind == UNITS else rest.partition(".")
     return kind, subtype, key
 
 
-def _issues(kind: str, subtype: str, key: str, location: str, rules: LintRules) -> Iterator[LintIssue]:
+def name_issues(kind: str, subtype: str, key: str, location: str, rules: LintRules) -> Iterator[LintIssue]:
+    """An issue for a path that no snapshot has, by the rules about its subtype; for most of open ones there is none."""
     if not rules.readings:
         return
     if kind == "OS" and subtype == "sysctl":
@@ -61,7 +62,7 @@ def _issues(kind: str, subtype: str, key: str, location: str, rules: LintRules) 
         return
     name = f"{kind}.{subtype}"
     rows = [row for row in rules.readings if path_matches(row.subtype, name)]
-    if kind == _UNITS and not subtype.endswith(_UNIT_SUFFIXES):
+    if kind == UNITS and not subtype.endswith(_UNIT_SUFFIXES):
         message = f"{subtype!r} is not a unit: its name has no suffix"
         yield LintIssue(ERROR, "unknown-path", location, message, f"write {kind}.{subtype}.service.{key}")
     elif not rows:
