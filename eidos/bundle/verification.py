@@ -13,6 +13,7 @@ import stat
 from eidos.bundle import checksums, tar_archive, zip_archive
 from eidos.bundle.statement import statement_problem
 from eidos.errors import IntegrityError, InvalidInput, NotFound, Unavailable, os_error_reason
+from eidos.files import open_no_link
 from eidos.model.bundle import (
     ATTESTATIONS,
     CHECKSUMS,
@@ -276,8 +277,7 @@ def _digest_of_file(path: str, size: int) -> str:
     """The SHA-256 of a regular file, which may not be a link, with no more than a piece of it in memory; "" if it has grown."""
     digest = checksums.Sha256(size)
     left = size + 1
-    fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    with open(fd, "rb", buffering=0) as file:
+    with open_no_link(path) as file:
         while left > 0 and (piece := file.read(min(left, _PIECE_BYTES))):
             digest.update(piece)
             left -= len(piece)
@@ -286,9 +286,8 @@ def _digest_of_file(path: str, size: int) -> str:
 
 def read_regular_file(path: str) -> bytes:
     """The bytes of a regular file, which may not be a link. Raises OSError, or IntegrityError when it is too large."""
-    fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    with open(fd, "rb") as file:
-        data = file.read(min(os.fstat(fd).st_size, MAX_FILE_BYTES) + 1)  # so much is allocated at once
+    with open_no_link(path) as file:
+        data = file.read(min(os.fstat(file.fileno()).st_size, MAX_FILE_BYTES) + 1)  # so much is allocated at once
     if len(data) > MAX_FILE_BYTES:
         raise IntegrityError(f"{path}: larger than {MAX_FILE_BYTES >> 20} MiB")
     return data

@@ -11,7 +11,13 @@ eidos.errors.NotFound: --key: /nonexistent: no such file
 
 from __future__ import annotations
 
+import os
+
 from eidos.errors import NotFound, Unavailable, os_error_reason
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import BinaryIO
 
 
 def read_named_file(path: str, limit: int, subject: str = "", hint: str | None = None) -> bytes:
@@ -27,3 +33,8 @@ def read_named_file(path: str, limit: int, subject: str = "", hint: str | None =
         raise NotFound(f"{subject or path}: no such file", hint) from fault
     except OSError as fault:
         raise Unavailable(f"{subject or path}: {os_error_reason(fault)}") from fault
+
+
+def open_no_link(path: str) -> BinaryIO:
+    """The file at ``path``, to be read. Raises OSError for a link; opening a pipe does not wait."""
+    return open(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC), "rb")

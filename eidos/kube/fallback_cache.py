@@ -15,6 +15,7 @@ import time
 
 from eidos import log
 from eidos.errors import EidosError, NotFound, os_error_reason
+from eidos.files import open_no_link
 from eidos.model.measurement import Gap, Subtype
 
 TYPE_CHECKING = False
@@ -128,18 +129,13 @@ def _check_owner(status: os.stat_result, folder: bool) -> None:
 
 def _read(path: str) -> bytes:
     _check_owner(os.lstat(os.path.dirname(path)), folder=True)
-    fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    try:
-        _check_owner(os.fstat(fd), folder=False)
-        data = b""
-        while len(data) <= LIMIT:
-            part = os.read(fd, 1 << 20)
-            if not part:
-                return data
-            data += part
+    with open_no_link(path) as file:
+        status = os.fstat(file.fileno())
+        _check_owner(status, folder=False)
+        data = file.read(min(status.st_size, LIMIT) + 1)
+    if len(data) > LIMIT:
         raise OSError(0, f"larger than {LIMIT >> 20} MiB")
-    finally:
-        os.close(fd)
+    return data
 
 
 def _part(kind: str, *values: Any) -> Part:

@@ -11,7 +11,7 @@ import os
 import stat
 
 from eidos.errors import IntegrityError, InvalidInput, NotFound, Unavailable, os_error_reason
-from eidos.files import atomic_write
+from eidos.files import atomic_write, open_no_link
 from eidos.model.record import replace
 from eidos.oci.blob import PIECE_BYTES, verified
 from eidos.oci.image_manifest import (
@@ -177,9 +177,8 @@ class ImageLayout:
 
 def layout_pieces(path: str, limit: int = -1) -> Iterator[bytes]:
     """The content of a regular file, which may not be a link; at most ``limit`` bytes."""
-    fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    with open(fd, "rb") as file:
-        if not stat.S_ISREG(os.fstat(fd).st_mode):
+    with open_no_link(path) as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
             raise OSError(0, "not a regular file")
         while piece := file.read(PIECE_BYTES if limit < 0 else min(PIECE_BYTES, limit)):
             limit -= len(piece) if limit >= 0 else 0

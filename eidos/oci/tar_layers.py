@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 
 from eidos.errors import IntegrityError, InvalidData, Unavailable, os_error_reason
+from eidos.files import open_no_link
 from eidos.files.atomic_write import unwritable
 from eidos.files.tar_reader import FILE, FOLDER, DecompressedStream, read_entries
 from eidos.files.tar_writer import TarSource, tar_pieces
@@ -23,7 +24,6 @@ from eidos.wording import count_of
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
-    from typing import BinaryIO
 
     from eidos.files.tar_reader import ContentReader
     from eidos.model.bundle import StoredFile
@@ -76,15 +76,11 @@ def sources_of_folder(folder: str, paths: Iterable[str]) -> tuple[TarSource, ...
     def source(path: str) -> TarSource:
         full = os.path.join(folder, *path.split("/"))
         try:
-            return TarSource(path, file_mode(path), os.lstat(full).st_size, lambda: _open_file(full))
+            return TarSource(path, file_mode(path), os.lstat(full).st_size, lambda: open_no_link(full))
         except OSError as fault:
             raise Unavailable(f"{full}: {os_error_reason(fault)}") from fault
 
     return tuple(source(path) for path in paths)
-
-
-def _open_file(path: str) -> BinaryIO:
-    return open(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC), "rb")
 
 
 def blob_layers(files: Mapping[str, StoredFile], media_type: str) -> tuple[ArtifactLayer, ...]:
