@@ -112,7 +112,7 @@ class ArchiveFiles:
 
     def __init__(self, archive: Archive, root: str) -> None:
         self._archive, self.root = archive, root
-        self._packs: dict[str, Pack | None] = {}
+        self._packs: dict[str, Pack | None] = {"packs/": None}  # that of data in no folder: CPython 3.14 reads a folder as empty
 
     def read_bytes(self, path: str) -> bytes:
         """The content of the file with this full path. Raises OSError when there is none."""
