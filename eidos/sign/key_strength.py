@@ -62,18 +62,28 @@ def _weakness_of_ssh_key(blob: bytes) -> str:
 def weakness_of_pem_key(spki: bytes, algorithm: str) -> str:
     """Why a public key, a SubjectPublicKeyInfo in DER, of an ``algorithm`` is too weak; empty when it is not."""
     try:
-        (_, info), *_ = _der_elements(spki)
-        _, (_, bits) = _der_elements(info)
         if algorithm == "RSA":
-            (_, key), *_ = _der_elements(bits[1:])
+            (_, key), *_ = _der_elements(_key_bits(spki)[1:])
             (_, modulus), *_ = _der_elements(key)
             return _weakness(algorithm, int.from_bytes(modulus, "big").bit_length(), MINIMUM_BITS)
         if algorithm == "ECDSA":
-            is_compressed = bits[1] in (2, 3)  # SEC 1, section 2.3.3: a byte, then one coordinate, or both
-            return _weakness(algorithm, (len(bits) - 2) * 8 // (1 if is_compressed else 2), MINIMUM_CURVE_BITS)
+            return _weakness(algorithm, curve_bits(spki), MINIMUM_CURVE_BITS)
     except (ValueError, IndexError):
         return _UNREADABLE
     return ""
+
+
+def curve_bits(spki: bytes) -> int:
+    """The size of the curve of a public key of ECDSA, to the next multiple of eight. Raises ValueError or IndexError for no such key."""
+    bits = _key_bits(spki)
+    is_compressed = bits[1] in (2, 3)  # SEC 1, section 2.3.3: a byte, then one coordinate, or both
+    return (len(bits) - 2) * 8 // (1 if is_compressed else 2)
+
+
+def _key_bits(spki: bytes) -> bytes:
+    (_, info), *_ = _der_elements(spki)
+    _, (_, bits) = _der_elements(info)
+    return bits
 
 
 def weakness_of_openpgp_key(listing: str, fingerprint: str) -> str:

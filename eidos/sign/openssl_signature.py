@@ -1,10 +1,11 @@
 """Signatures by keys in PEM, with ``openssl``, and by keys of ``cosign``; both in the format that ``cosign verify-blob --bundle`` takes.
 
-Knows both programs' arguments, which algorithms there are (ECDSA and RSA (PKCS #1) with SHA-256, and Ed25519), and the Sigstore bundle
+Knows both programs' arguments, which algorithms there are (ECDSA and RSA (PKCS #1) with SHA-2, and Ed25519), and the Sigstore bundle
 format, version 0.3 (sigstore/protobuf-specs, ``sigstore_bundle.proto``, in its JSON mapping): a message signature with the digest of the
-message, and a hint for the public key, which is the SHA-256 of its SubjectPublicKeyInfo in base64, as cosign writes it. Must not know what
-is signed. ``cosign verify-blob`` takes what a P-256 key signs; its own keys are of that kind. There is no entry of a transparency log in
-what we write, and none is verified.
+message, whose algorithm is that of the signature, and a hint for the public key, which is the SHA-256 of its SubjectPublicKeyInfo in
+base64, as cosign writes it. Must not know what is signed. There is no entry of a transparency log in what we write, and none is verified.
+
+With a key of P-384 or P-521, cosign signs the SHA-384 or SHA-512 since its version 3; with one of Ed25519 it writes no digest.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import os
 
 from eidos.errors import IntegrityError, InvalidData, InvalidInput, Unavailable
 from eidos.model.record import Record
-from eidos.sign.key_strength import weakness_of_pem_key
+from eidos.sign.key_strength import curve_bits, weakness_of_pem_key
 from eidos.sign.signing_tools import failure_reason, private_folder, run_signer, run_tool
 
 TYPE_CHECKING = False
@@ -28,6 +29,10 @@ ALGORITHMS = {
     "ECDSA": bytes.fromhex("06072a8648ce3d0201"),
     "RSA": bytes.fromhex("06092a864886f70d010101"),
 }
+
+#: Digests of messages, as Sigstore and as hashlib and openssl name them, and those that cosign takes for larger curves, by their size.
+HASHES = {"SHA2_256": "sha256", "SHA2_384": "sha384", "SHA2_512": "sha512"}
+CURVE_HASHES = {528: "SHA2_512", 384: "SHA2_384"}
 
 MEDIA_TYPE, MEDIA_TYPE_PREFIX = "application/vnd.dev.sigstore.bundle.v0.3+json", "application/vnd.dev.sigstore.bundle"
 
@@ -64,7 +69,7 @@ def sign_with_cosign(key_path: str, data: bytes, deadline: float, passphrase_fil
                 environ["COSIGN_PASSWORD"] = file.readline().rstrip("\r\n")
         except OSError as fault:
             raise Unavailable(f"--passphrase-file: {passphrase_file}: {fault.strerror}") from fault
-    spki = pem_content(run_signer(("cosign", "public-key", "--key", key_path), deadline, environ=environ))
+    public = run_signer(("cosign", "public-key", "--key", key_path), deadline, environ=environ)
     with private_folder({"data": data}) as folder:
         command = ("cosign", "sign-blob", "--yes", "--key", key_path, "--tlog-upload=false")
         result = run_tool((*command, f"{folder}/data"), deadline, environ=environ)
@@ -73,12 +78,23 @@ def sign_with_cosign(key_path: str, data: bytes, deadline: float, passphrase_fil
             result = run_tool((*command, *more, f"{folder}/data"), deadline, environ=environ)
     if result.status:
         raise Unavailable(f"cosign cannot sign: {failure_reason(result)}", "pass the passphrase with --passphrase-file or COSIGN_PASSWORD")
-    return _bundle(binascii.a2b_base64(result.output), data, spki)
+    signature, spki = binascii.a2b_base64(result.output), pem_content(public)
+    bits = curve_bits(spki) if _algorithm(spki) == "ECDSA" else 0
+    for algorithm in (each for size, each in CURVE_HASHES.items() if size == bits):
+        try:
+            verify_with_openssl(public, data, _message(signature, data, spki, algorithm), deadline)
+        except IntegrityError:
+            break  # of version 2, which signs the SHA-256
+        return _bundle(signature, data, spki, algorithm)
+    return _bundle(signature, data, spki)
 
 
-def _bundle(signature: bytes, data: bytes, spki: bytes) -> tuple[bytes, str]:
-    key_digest = hashlib.sha256(spki)
-    return format_sigstore_bundle(MessageSignature(signature, hashlib.sha256(data).digest(), key_digest.digest())), key_digest.hexdigest()
+def _message(signature: bytes, data: bytes, spki: bytes, algorithm: str = "SHA2_256") -> MessageSignature:
+    return MessageSignature(signature, hashlib.new(HASHES[algorithm], data).digest(), hashlib.sha256(spki).digest(), algorithm)
+
+
+def _bundle(signature: bytes, data: bytes, spki: bytes, algorithm: str = "SHA2_256") -> tuple[bytes, str]:
+    return format_sigstore_bundle(_message(signature, data, spki, algorithm)), hashlib.sha256(spki).hexdigest()
 
 
 def pem_content(data: bytes) -> bytes:
@@ -102,7 +118,8 @@ def pem_key_digest(data: bytes) -> str:
 
 def verify_with_openssl(key: bytes, data: bytes, signature: MessageSignature, deadline: float) -> None:
     """Raise IntegrityError unless the key of this PEM file signed ``data``."""
-    if signature.message_digest != hashlib.sha256(data).digest():
+    name = HASHES[signature.digest_algorithm]
+    if signature.message_digest not in (b"", hashlib.new(name, data).digest()):
         raise IntegrityError("it is about other content")
     spki = pem_content(key)
     algorithm = _algorithm(spki)
@@ -114,7 +131,7 @@ def verify_with_openssl(key: bytes, data: bytes, signature: MessageSignature, de
         if algorithm == "Ed25519":
             command = ("openssl", "pkeyutl", "-verify", "-pubin", "-inkey", public, "-rawin", "-in", file, "-sigfile", mark)
         else:
-            command = ("openssl", "dgst", "-sha256", "-verify", public, "-signature", mark, file)
+            command = ("openssl", "dgst", f"-{name}", "-verify", public, "-signature", mark, file)
         result = run_tool(command, deadline)
     if result.status:
         raise IntegrityError(f"openssl: {failure_reason(result) if result.errors else 'the signature does not match'}")
@@ -128,11 +145,12 @@ def _algorithm(spki: bytes, prefix: str = "") -> str:
 
 
 class MessageSignature(Record):
-    """A signature, the SHA-256 of the message and that of the public key (SubjectPublicKeyInfo), both as bytes."""
+    """A signature, the digest of the message, b"" where there is none, and the SHA-256 of the public key (SubjectPublicKeyInfo)."""
 
     signature: bytes
     message_digest: bytes
     key_digest: bytes
+    digest_algorithm: str = "SHA2_256"
 
 
 def format_sigstore_bundle(signature: MessageSignature) -> bytes:
@@ -143,7 +161,7 @@ def format_sigstore_bundle(signature: MessageSignature) -> bytes:
         "mediaType": MEDIA_TYPE,
         "verificationMaterial": {"publicKey": {"hint": _base64(signature.key_digest)}},
         "messageSignature": {
-            "messageDigest": {"algorithm": "SHA2_256", "digest": _base64(signature.message_digest)},
+            "messageDigest": {"algorithm": signature.digest_algorithm, "digest": _base64(signature.message_digest)},
             "signature": _base64(signature.signature),
         },
     }
@@ -161,12 +179,14 @@ def parse_sigstore_bundle(data: bytes, name: str) -> MessageSignature:
     material, content = tree.mapping("verificationMaterial"), tree.mapping("messageSignature")
     if "publicKey" not in material:
         raise material.error("no public key: keyless signatures are not supported", "sign with a key")
+    key_digest = _decoded(material.mapping("publicKey"), "hint", allow_other=True)
+    if not content.tree.get("messageDigest"):
+        return MessageSignature(_decoded(content, "signature"), b"", key_digest)
     digest = content.mapping("messageDigest")
-    if digest.text("algorithm") != "SHA2_256":
-        raise digest.error("expected SHA2_256", name="algorithm")
-    return MessageSignature(
-        _decoded(content, "signature"), _decoded(digest, "digest"), _decoded(material.mapping("publicKey"), "hint", allow_other=True)
-    )
+    algorithm = digest.text("algorithm")
+    if algorithm not in HASHES:
+        raise digest.error(f"expected one of {', '.join(HASHES)}", name="algorithm")
+    return MessageSignature(_decoded(content, "signature"), _decoded(digest, "digest"), key_digest, algorithm)
 
 
 def _decoded(tree: Any, field: str, allow_other: bool = False) -> bytes:

@@ -17,6 +17,8 @@ PASSPHRASE = "correct horse"
 #: Keys in PEM → the arguments of genpkey that make them.
 PEM_OPTIONS = {
     "EC": ("EC", "-pkeyopt", "ec_paramgen_curve:P-256"),
+    "EC384": ("EC", "-pkeyopt", "ec_paramgen_curve:P-384"),
+    "EC521": ("EC", "-pkeyopt", "ec_paramgen_curve:P-521"),
     "RSA": ("RSA",),
     "ed25519": ("ed25519",),
     "EC192": ("EC", "-pkeyopt", "ec_paramgen_curve:prime192v1"),

@@ -19,7 +19,7 @@ from eidos.errors import InvalidData, InvalidInput
 from eidos.model.bundle import STATEMENT
 from eidos.sign.key_forms import KINDS, is_fingerprint, read_private_key, read_public_key
 from eidos.sign.openssh_signature import public_key
-from eidos.sign.openssl_signature import MessageSignature, format_sigstore_bundle, parse_sigstore_bundle
+from eidos.sign.openssl_signature import HASHES, MessageSignature, format_sigstore_bundle, parse_sigstore_bundle
 from eidos.sign.signature_policy import _Provenance, parse_policy
 from eidos.workflow import make_bundle, make_recipe
 from tests.sign.keys import Keys
@@ -114,16 +114,24 @@ def test_any_bytes_are_a_signature_or_invalid(data: bytes) -> None:
         assert parse_sigstore_bundle(data, "x").signature
 
 
-@given(st.binary(min_size=1, max_size=80), st.binary(min_size=32, max_size=32), st.binary(min_size=32, max_size=32))
-def test_a_sigstore_bundle_is_read_as_it_was_written(signature: bytes, digest: bytes, key: bytes) -> None:
-    message = MessageSignature(signature, digest, key)
+@given(
+    st.binary(min_size=1, max_size=80),
+    st.binary(min_size=32, max_size=32),
+    st.binary(min_size=32, max_size=32),
+    st.sampled_from(list(HASHES)),
+)
+def test_a_sigstore_bundle_is_read_as_it_was_written(signature: bytes, digest: bytes, key: bytes, algorithm: str) -> None:
+    message = MessageSignature(signature, digest, key, algorithm)
     data = format_sigstore_bundle(message)
     assert parse_sigstore_bundle(data, "x") == message
     tree = json.loads(data)
+    for absent in (dict[str, str](), None):
+        text = json.dumps({**tree, "messageSignature": {**tree["messageSignature"], "messageDigest": absent}})
+        assert parse_sigstore_bundle(text.encode(), "x") == MessageSignature(signature, b"", key)
     for field, change in (
         ("mediaType", {"mediaType": "application/json"}),
         ("verificationMaterial", {"verificationMaterial": {"certificate": {"rawBytes": "AA=="}}}),
-        ("algorithm", {"messageSignature": {**tree["messageSignature"], "messageDigest": {"algorithm": "SHA2_512", "digest": "AA=="}}}),
+        ("algorithm", {"messageSignature": {**tree["messageSignature"], "messageDigest": {"algorithm": "SHA1", "digest": "AA=="}}}),
         ("signature", {"messageSignature": {**tree["messageSignature"], "signature": "A"}}),
     ):
         with pytest.raises(InvalidData, match=field):
