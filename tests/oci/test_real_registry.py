@@ -1,4 +1,4 @@
-"""Against other implementations: docker-registry, in clear and over TLS with a login, and skopeo, which copies what we wrote."""
+"""Against other implementations: docker-registry, in clear and over TLS with a login, and skopeo and oras, which copy what we wrote."""
 
 from __future__ import annotations
 
@@ -202,6 +202,41 @@ def test_skopeo_and_we_read_one_another_s_layouts(plain: Registry, bundle: Path,
         assert plain.eidos("pull", plain.at(f"copied/{transport}:v1"), "-o", str(tmp_path / f"from-{transport}")).out.strip() == digest
 
 
+def _oras(*words: str) -> str:
+    program = shutil.which("oras")
+    if program is None:
+        pytest.skip("needs oras, which this release of the distribution does not have")
+    done = subprocess.run([program, *words], capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_oras_copies_what_we_pushed_with_what_is_attached(plain: Registry, bundle: Path, tmp_path: Path) -> None:
+    digest = plain.eidos("push", str(bundle), plain.at("oras/bundle:v1")).out.strip()
+    listed = json.loads(_oras("discover", "--plain-http", "--format", "json", f"{plain.host}/oras/bundle:v1"))
+    assert [each["artifactType"] for each in listed["referrers"]] == ["application/vnd.eidos.attestation.v1"]
+    _oras("cp", "-r", "--from-plain-http", "--to-plain-http", f"{plain.host}/oras/bundle:v1", f"{plain.host}/oras/copy:v1")
+    _oras("cp", "-r", "--from-plain-http", "--to-oci-layout", f"{plain.host}/oras/bundle:v1", f"{tmp_path / 'theirs'}:v1")
+    assert eidos("push", str(bundle), "--layout", str(tmp_path / "ours")).out.strip() == digest
+    _oras("cp", "-r", "--from-oci-layout", "--to-plain-http", f"{tmp_path / 'ours'}:latest", f"{plain.host}/oras/ours:v1")
+    sources = ([plain.at("oras/copy:v1"), *plain.flags], [plain.at("oras/ours:v1"), *plain.flags], ["--layout", str(tmp_path / "theirs")])
+    for number, source in enumerate(sources):
+        pulled = eidos("pull", *source, "-o", str(tmp_path / f"back-{number}"))
+        assert (pulled.status, pulled.out.strip()) == (0, digest), pulled.err
+        assert _files(tmp_path / f"back-{number}") == _files(bundle)
+    _oras("pull", "--plain-http", f"{plain.host}/oras/bundle:v1", "-o", str(tmp_path / "layers"))
+    assert {path.name for path in (tmp_path / "layers").iterdir()} >= {"files.tar", "gpu-operator.tar", "cert-manager.tar"}
+
+
+def test_a_document_that_oras_pushed_is_read(plain: Registry, tmp_path: Path) -> None:
+    (tmp_path / "recipe.yaml").write_text(eidos("recipe", "--gpu", "h100", "--service", "eks").out)
+    target = f"{plain.host}/oras/recipe:v1"
+    _oras("push", "--plain-http", "--disable-path-validation", target, f"{tmp_path / 'recipe.yaml'}:application/yaml")
+    made = eidos("bundle", "-f", f"oci://{target}", "-o", str(tmp_path / "bundle"), env={"EIDOS_PLAIN_HTTP": "true"})
+    assert made.status == 0, made.err
+    assert (tmp_path / "bundle" / "gpu-operator" / "values.yaml").exists()
+
+
 def test_attestations_stay_with_the_bundle(plain: Registry, bundle: Path, tmp_path: Path) -> None:
     """This registry has no referrers API: the tag of the digest lists them."""
     files = {"statement.json": b"{}", "checksums.txt.sig": b"signature"}
@@ -284,8 +319,12 @@ def image_layout(folder: Path) -> Path:
     return folder
 
 
-def test_a_mirror_is_complete_when_its_scripts_have_run(plain: Registry, tmp_path: Path, tools: dict[str, str]) -> None:
-    source, mirror = f"{plain.host}/src/a:1", f"{plain.host}/x"
+@pytest.mark.parametrize("program", ["skopeo", "oras"])
+def test_a_mirror_is_complete_when_its_scripts_have_run(plain: Registry, tmp_path: Path, tools: dict[str, str], program: str) -> None:
+    source, mirror = f"{plain.host}/src/a:1", f"{plain.host}/{program}"
+    copying = {"skopeo": ["--src-tls-verify=false", "--dest-tls-verify=false"], "oras": ["--from-plain-http", "--to-plain-http"]}
+    if shutil.which(program) is None:
+        pytest.skip(f"needs {program}")
     # Docker's kind of manifest, which a registry denies to who does not accept it.
     _skopeo("copy", "--format", "v2s2", "--dest-tls-verify=false", f"oci:{image_layout(tmp_path / 'image')}:1", f"docker://{source}")
     chart = next(each for each in json.loads(BUNDLE.files["images.json"])["charts"] if each["component"] == "cert-manager")
@@ -304,7 +343,7 @@ def test_a_mirror_is_complete_when_its_scripts_have_run(plain: Registry, tmp_pat
         pack_tar_gz({"Chart.yaml": about}, "cert-manager/")
     )
     environ = {"PATH": f"{Path(tools['helm']).parent}:{os.environ['PATH']}", "HOME": str(tmp_path)}
-    for script, flags in (("skopeo.sh", ["--src-tls-verify=false", "--dest-tls-verify=false"]), ("helm.sh", ["--plain-http"])):
+    for script, flags in ((f"{program}.sh", copying[program]), ("helm.sh", ["--plain-http"])):
         command = [str(tmp_path / "mirror" / script), mirror, *flags]
         done = subprocess.run(command, env=environ, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120, check=False)
         assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
