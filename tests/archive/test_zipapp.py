@@ -35,7 +35,7 @@ pytestmark = pytest.mark.slow
 
 BUILD = str(ROOT / "build_zipapp.py")
 #: Bytes of the file with the bytecode of six interpreters, and of the one for agents; that for servers must fit into a ConfigMap.
-LIMIT, AGENT_LIMIT = 12 << 20, 900 << 10
+LIMIT, AGENT_LIMIT = 13 << 20, 900 << 10
 
 # Runs the file as `python3 eidos.pyz --version` does, and prints at the end where the program's code came from.
 PRINT_CODE_LOCATION = """
