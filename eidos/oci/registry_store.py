@@ -34,8 +34,9 @@ if TYPE_CHECKING:
 #: Pages of referrers that are read, and times that a fall-back index is written again because another push changed it meanwhile.
 PAGES_LIMIT, REWRITES_LIMIT = 100, 5
 
-#: What registries without referrers answer besides 404. A 303 leads to a page, as at GitHub.
-_NO_REFERRERS_STATUSES = UNSUPPORTED_METHOD_STATUSES | {303, 400, 406}
+#: What registries without referrers answer besides 404. A 303 leads to a page, as at GitHub; Harbor before 2.8 has 401 without a challenge,
+#: and who is not allowed to read is refused the tag as well.
+_NO_REFERRERS_STATUSES = UNSUPPORTED_METHOD_STATUSES | {303, 400, 401, 406}
 
 #: Characters of a header Link that are read.
 LINK_LIMIT = 8192

@@ -458,9 +458,9 @@ def test_a_page_to_log_in_is_no_referrers_api(headers: dict[str, str]) -> None:
         assert read_attestations(at, digest) == {"a.sig": b"a"}
 
 
-@pytest.mark.parametrize("reply", [Reply(400), Reply(406), Reply(303, headers={"Location": "http://192.0.2.1/page"})])
+@pytest.mark.parametrize("reply", [Reply(400), Reply(401), Reply(406), Reply(303, headers={"Location": "http://192.0.2.1/page"})])
 def test_what_registries_without_referrers_answer(reply: Reply) -> None:
-    """Quay and Artifactory have statuses of their own, and GitHub leads to a page that limits how often it is read."""
+    """Quay, Harbor and Artifactory have statuses of their own, and GitHub leads to a page that limits how often it is read."""
     with OciRegistry(has_referrers=False) as fake:
         fake.before = lambda received: reply if "/referrers/" in received.path else None
         at = store(fake.host)
