@@ -223,10 +223,16 @@ def _gpus(facts: Facts) -> Iterable[Row]:
             mig = ", MIG enabled" if facts[name].get("mig.current", "").lower() == "enabled" else ""
             kind = facts[name].get("model", "unknown model") + mig
             kinds[kind] = kinds.get(kind, 0) + 1
+    total, shown = smi.get("gpu-count", "unknown number"), sum(kinds.values())
+    lines = [f"{count} x {kind}" for kind, count in kinds.items()]
     if not kinds and smi.get("gpu.model"):
-        yield "GPUs", f"{smi.get('gpu-count', 'unknown number')} x {smi['gpu.model']}", ""
-    for number, (kind, count) in enumerate(kinds.items()):
-        yield "" if number else "GPUs", f"{count} x {kind}", ""
+        lines = [f"{total} x {smi['gpu.model']}"]
+    elif total.isdecimal() and len(total) < 6 and int(total) > shown:
+        lines.append(f"{int(total) - shown} of {total} not read")
+    elif total == "0":
+        lines = ["none"]
+    for number, line in enumerate(lines):
+        yield "" if number else "GPUs", line, ""
 
 
 def _cluster(facts: Facts) -> Iterable[Row]:

@@ -88,3 +88,20 @@ def test_it_is_on_the_screen(subtypes: tuple[Subtype, ...], width: int) -> None:
 def test_a_node_without_any_has_no_sections_of_them() -> None:
     text = snapshot_summary(Snapshot("", "", "n", (Measurement("OS", (Subtype("release", {"ID": "x"}),)),)), 80)
     assert "Devices" not in text
+
+
+@pytest.mark.parametrize(
+    ("readings", "expected"),
+    [
+        ({"smi": {"gpu-count": 4}, "gpu-0": {"model": "A"}, "gpu-2": {"model": "A"}}, "GPUs  2 x A 2 of 4 not read"),
+        ({"smi": {"gpu-count": 2}, "gpu-0": {"model": "A"}, "gpu-1": {"model": "B"}}, "GPUs  1 x A 1 x B"),
+        ({"smi": {"gpu-count": 8}}, "GPUs  8 of 8 not read"),
+        ({"smi": {"gpu-count": 0}}, "GPUs  none"),
+        ({"smi": {"gpu-count": 8, "gpu.model": "A"}}, "GPUs  8 x A"),
+    ],
+)
+def test_gpus_that_were_not_read_are_counted(readings: dict[str, dict[str, str | int]], expected: str) -> None:
+    subtypes = tuple(Subtype(name, dict(data)) for name, data in readings.items())
+    text = snapshot_summary(Snapshot("", "", "gpu-07", (Measurement("GPU", subtypes),)), 80)
+    _, _, gpus = text.partition("  GPUs")
+    assert " ".join(f"GPUs{gpus}".partition("\n\n")[0].split()) == " ".join(expected.split())
