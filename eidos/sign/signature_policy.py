@@ -19,7 +19,7 @@ keys and files relative to its own folder::
       builder: [https://eidos.dgxc.io/eidos]
       build-type: [https://eidos.dgxc.io/bundle/v1]
       query: {gpu: [h100, h200], service: [eks]}
-      options: {registry: [mirror.example.com]}    # these must be so, and no other may be set
+      options: {registry: [mirror.example.com]}    # these must be so, and no other may be set; of a file or a folder, its SHA-256
       plugins: [acme@sha256:5fe1…]   # no other may have taken part; [] refuses every plug-in
 
 That what a policy does not name is not accepted either, where it may change what is built, is the rule of SLSA v1.0 ("Verifying artifacts",
@@ -68,6 +68,9 @@ _DIGESTS = {"recipe": "recipe.yaml", "recipe-data": "recipe-data", "program-data
 _LISTS = ("program", "commit", *_DIGESTS, "builder", "build-type")
 _MAPPINGS, _PLUGINS = ("query", "options"), "plugins"
 
+#: Options whose file or folder the statement has as an input, by this name.
+_INPUT_OPTIONS = ("templates", "data", "existing", "profile", "waivers")
+
 
 class SignatureRule(Record):
     """At least ``threshold`` of these keys, or of these signers, must have signed; ``source`` is where the user says so."""
@@ -81,7 +84,7 @@ class SignatureRule(Record):
 class SignaturePolicy(Record):
     """What must hold: ``accepted`` maps a field of the provenance to the values that it may have.
 
-    ``plugins`` are those that may have taken part, and with ``only_options`` no option may be set that is not accepted.
+    ``plugins`` are those that may have taken part, and with ``only_options`` no option may be set that is not accepted, nor a plug-in.
     """
 
     rules: tuple[SignatureRule, ...]
@@ -229,13 +232,17 @@ class _Provenance:
         for group in _MAPPINGS:
             tree = definition.mapping("externalParameters").mapping(group).tree
             self.fields.update({f"{group}.{name}": tuple(_texts(value)) for name, value in tree.items()})
+        for name, digest in inputs:
+            if option := _option_of_input(name):
+                field, text = f"options.{option}", digest if option == name else f"{name}={digest}"
+                self.fields[field] = (*self.fields.get(field, ()), text)
         start = "plugin/"
         plugins = [f"{name[len(start) :].partition('@')[0]}@sha256:{digest}" for name, digest in inputs if name.startswith(start)]
         self.fields[_PLUGINS] = tuple(dict.fromkeys((*plugins, *self.fields.pop("options.plugin", ()))))
 
     def is_held(self, field: str, policy: SignaturePolicy) -> bool:
         """Whether a policy says something of a field that it has no list for."""
-        return (field == _PLUGINS and policy.plugins is not None) or (field.startswith("options.") and policy.only_options)
+        return policy.only_options and field.startswith("options.") if field != _PLUGINS else _accepted_plugins(policy) is not None
 
     def refused(self, policy: SignaturePolicy) -> list[str]:
         """A sentence for each field that is not as the policy wants it."""
@@ -248,10 +255,24 @@ class _Provenance:
         if policy.only_options:
             others = [field for field in self.fields if field.startswith("options.") and field not in policy.accepted]
             refused += [f"provenance.{field}: the statement has it, and the policy has not" for field in others]
-        if policy.plugins is not None:
-            others = [plugin for plugin in self.fields[_PLUGINS] if plugin not in policy.plugins]
+        plugins = _accepted_plugins(policy)
+        if plugins is not None:
+            others = [plugin for plugin in self.fields[_PLUGINS] if plugin not in plugins]
             refused += [f"provenance.{_PLUGINS}: the statement has {plugin!r}" for plugin in others]
         return refused
+
+
+def _accepted_plugins(policy: SignaturePolicy) -> tuple[str, ...] | None:
+    """The plug-ins that may have taken part; None: any."""
+    return () if policy.plugins is None and policy.only_options else policy.plugins
+
+
+def _option_of_input(name: str) -> str:
+    """The option that an input of a bundle or of evidence is of; "" for what is always there, and for plug-ins."""
+    if name in _INPUT_OPTIONS:
+        return name
+    parts = name.split("/")
+    return parts[0] if parts[0] in ("values", "images") else "charts" if name.endswith(".tgz") else ""
 
 
 def _texts(value: object) -> Iterator[str]:

@@ -247,9 +247,10 @@ OTHER_OPTIONS = {"registry": ["m"], "node-agent": ["true"], "namespaces": ["=gpu
         ({"builder": ["b"], "build-type": ["x", "t"], "options": OTHER_OPTIONS, "plugins": [PLUGIN]}, []),
         ({"builder": ["c"], "build-type": ["u"]}, ["builder: the statement has 'b'", "build-type: the statement has 't'"]),
         ({"program": ["1"]}, ["program: the statement has none"]),
-        ({"options": {**OTHER_OPTIONS, "set": ["a:b"]}}, ["options.set: the statement has 'c:d'"]),
-        ({"options": {**OTHER_OPTIONS, "deployer": ["argocd"]}}, ["options.deployer: the statement has none"]),
-        ({"options": {}}, [f"options.{name}: the statement has it, and the policy has not" for name in OTHER_OPTIONS]),
+        ({"options": {**OTHER_OPTIONS, "set": ["a:b"]}, "plugins": [PLUGIN]}, ["options.set: the statement has 'c:d'"]),
+        ({"options": {**OTHER_OPTIONS, "deployer": ["argocd"]}, "plugins": [PLUGIN]}, ["options.deployer: the statement has none"]),
+        ({"options": {}, "plugins": [PLUGIN]}, [f"options.{name}: the statement has it, and the policy has not" for name in OTHER_OPTIONS]),
+        ({"options": OTHER_OPTIONS}, [f"plugins: the statement has {PLUGIN!r}"]),
         ({"plugins": []}, [f"plugins: the statement has {PLUGIN!r}"]),
         ({"plugins": ["acme@sha256:" + 64 * "b"]}, [f"plugins: the statement has {PLUGIN!r}"]),
     ],
@@ -257,6 +258,42 @@ OTHER_OPTIONS = {"registry": ["m"], "node-agent": ["true"], "namespaces": ["=gpu
 def test_what_a_statement_must_say(provenance: dict[str, Any], refused: list[str]) -> None:
     policy = parse_policy({"signatures": [{"keys": [PGP]}], "provenance": provenance}, "policy.yaml")
     assert _Provenance(STATEMENT_TREE).refused(policy) == [f"provenance.{sentence}" for sentence in refused]
+
+
+def test_files_and_folders_are_options() -> None:
+    """Of every input that the statement has besides recipe, data and program."""
+    names = ["templates", "data", "existing", "values/a", "values/b", "images/index.json", "a/charts/a-1.tgz", "profile", "waivers"]
+    always = ["recipe.yaml", "recipe-data", "program-data", "plugin/acme", "snapshot.yaml", "snapshots"]
+    inputs = [{"name": name, "digest": {"sha256": 64 * "a"}} for name in names + always]
+    statement = _Provenance({"predicate": {"buildDefinition": {"resolvedDependencies": inputs}}})
+    none = parse_policy({"signatures": [{"keys": [PGP]}], "provenance": {"options": {}}}, "policy.yaml")
+    options = ["templates", "data", "existing", "values", "images", "charts", "profile", "waivers"]
+    expected = [f"provenance.options.{name}: the statement has it, and the policy has not" for name in options]
+    assert statement.refused(none) == [*expected, f"provenance.plugins: the statement has {PLUGIN!r}"]
+    accepted = {name: [64 * "a"] for name in options}
+    accepted.update({"values": [f"values/{name}={64 * 'a'}" for name in "ab"], "images": [f"images/index.json={64 * 'a'}"]})
+    accepted["charts"] = [f"a/charts/a-1.tgz={64 * 'a'}"]
+    all_of_them = {"signatures": [{"keys": [PGP]}], "provenance": {"options": accepted, "plugins": [PLUGIN]}}
+    assert statement.refused(parse_policy(all_of_them, "policy.yaml")) == []
+
+
+def test_a_policy_of_options_refuses_templates_and_values(tmp_path: Path, keys: Keys, eidos: Run) -> None:
+    (tmp_path / "templates" / "cert-manager").mkdir(parents=True)
+    (tmp_path / "templates" / "cert-manager" / "README.md").write_text("# Mine\n")
+    (tmp_path / "values.yaml").write_text("replicaCount: 2\n")
+    recipe, policy, path = (str(tmp_path / name) for name in ("recipe.json", "policy.json", "bundle.tar.gz"))
+    Path(recipe).write_text(json.dumps(make_recipe({"gpu": "h100", "service": "eks"}).to_tree()))
+    tree = {"signatures": [{"keys": [keys["ssh"].public]}], "provenance": {"options": {"bundlers": ["cert-manager"]}}}
+    Path(policy).write_text(json.dumps(tree))
+    for flag, value in (("", ""), ("templates", str(tmp_path / "templates")), ("values", f"cert-manager={tmp_path / 'values.yaml'}")):
+        more = (f"--{flag}", value) if flag else ()
+        assert eidos("bundle", "-f", recipe, "--archive", path, "--force", "-b", "cert-manager", *more).status == 0
+        assert eidos("sign", path, "--key", keys["ssh"].private).status == 0
+        done = eidos("verify", path, "--policy", policy)
+        assert done.status == (5 if flag else 0), done
+        if flag:
+            assert f"provenance.options.{flag}: the statement has it, and the policy has not" in done.err
+            assert f", options.{flag}" in eidos("verify", path, "--key", keys["ssh"].public).out, "as not checked"
 
 
 def test_an_input_that_a_statement_names_twice_has_two_digests() -> None:
