@@ -28,7 +28,7 @@ usage() {
   say 'ROOT=FOLDER: change the files of another root; commands are not run'
 }
 
-# Where the replaced files are kept.
+# Where the replaced files are kept. It is there as a whole or not at all, whenever the script is interrupted.
 open_state() {
   if [ -d "$STATE" ]; then
     return 0
@@ -40,6 +40,9 @@ open_state() {
       made="$made $folder"
     fi
   done
+  final=$STATE
+  STATE=$final.new
+  rm -rf "$STATE" "$final.old"
   mkdir -m 700 "$STATE"
   keep_script
   : >"$STATE/paths"
@@ -48,6 +51,8 @@ open_state() {
   for folder in $made; do
     printf '%s\n' "$folder" >>"$STATE/folders"
   done
+  mv "$STATE" "$final"
+  STATE=$final
 }
 
 # Another script may take the place of this one: this is the one that takes back what it changed.
@@ -64,8 +69,8 @@ make_folder() {
   if [ -n "${1%/*}" ]; then
     make_folder "${1%/*}"
   fi
-  mkdir "$ROOT$1"
   printf '%s\n' "$1" >>"$STATE/folders"
+  mkdir "$ROOT$1"
 }
 
 exists() {
@@ -77,6 +82,7 @@ keep() {
   if exists "$STATE/before$1" || [ -e "$STATE/absent$1" ]; then
     return 0
   fi
+  printf '%s\n' "$1" >>"$STATE/$2"
   if exists "$ROOT$1"; then
     mkdir -p "$STATE/before${1%/*}"
     cp -pP "$ROOT$1" "$STATE/copy"
@@ -85,7 +91,6 @@ keep() {
     mkdir -p "$STATE/absent${1%/*}"
     : >"$STATE/absent$1"
   fi
-  printf '%s\n' "$1" >>"$STATE/$2"
 }
 
 is_changed() {
@@ -212,7 +217,7 @@ restore() {
   if [ -e "$STATE/absent$1" ]; then
     rm -f "$ROOT$1"
     say "   removed $1"
-  else
+  elif exists "$STATE/before$1"; then
     # The folder of a link may have gone with its last one.
     mkdir -p "$ROOT${1%/*}"
     cp -pP "$STATE/before$1" "$ROOT$1.eidos-new"
@@ -251,6 +256,7 @@ apply() {
 revert() {
   STATUS=0
   if [ ! -d "$STATE" ]; then
+    rm -rf "$STATE.new" "$STATE.old"
     say 'nothing to revert'
     return 0
   fi
@@ -262,6 +268,7 @@ revert() {
     fi
   done <"$STATE/generated"
   while IFS= read -r path; do
+    rm -f "$ROOT$path.eidos-new"
     if [ ! -e "$STATE/after$path" ]; then
       continue
     fi
@@ -289,11 +296,18 @@ revert() {
     folders="$folder
 $folders"
   done <"$STATE/folders"
-  rm -rf "$STATE"
+  remove_folders
+  mv "$STATE" "$STATE.old"
+  rm -rf "$STATE.old"
+  remove_folders
+  say 'reverted'
+}
+
+# Those that were made and are empty again.
+remove_folders() {
   printf '%s' "$folders" | while IFS= read -r folder; do
     rmdir "$ROOT$folder" 2>/dev/null || :
   done
-  say 'reverted'
 }
 
 # begin NAME: what MODE says; replaced files are kept under this name.

@@ -356,6 +356,44 @@ def test_what_an_earlier_bundle_brought_is_taken_back(tmp_path: Path) -> None:
     assert apply(copy, root, "--revert").returncode == 0 and read_tree(root) == before
 
 
+#: Programs that change files, at each of which a run of the script may be killed.
+PROGRAMS = ("cp", "mv", "mkdir", "chmod", "rm", "rmdir", "cmp")
+
+
+def killed(folder: Path, root: Path, number: int, when: str, *flags: str) -> None:
+    """Runs the script and kills it before or after the program of that number."""
+    programs = root.parent / "programs"
+    programs.mkdir(exist_ok=True)
+    for name in PROGRAMS:
+        real = shutil.which(name)
+        count = f'echo >>"{programs}/count"; [ "$(wc -l <"{programs}/count")" -eq {number} ] || exec {real} "$@"'
+        run_it = f'{real} "$@"; ' if when == "after" else ""
+        (programs / name).write_text(f"#!/bin/sh\n{count}\n{run_it}kill -9 $PPID\n")
+        (programs / name).chmod(0o755)
+    (programs / "count").write_text("")
+    environment = {**os.environ, "ROOT": str(root), "PATH": f"{programs}:{os.environ['PATH']}"}
+    subprocess.run(["sh", str(folder / "apply.sh"), *flags], capture_output=True, check=False, env=environment)
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize("number", range(1, 37))
+@pytest.mark.exhaustive(sample=6)
+def test_a_run_that_is_killed_can_be_repeated_and_taken_back(number: int, when: str, tmp_path: Path) -> None:
+    folder = written(node_files({**UBUNTU, "gpu": "gb200"}), tmp_path / "node")
+    root = make_root(tmp_path / "root", "ubuntu")
+    (root / "var/lib/eidos").mkdir(parents=True)
+    (root / "etc/sysctl.d").mkdir()
+    (root / "etc/sysctl.d/90-eidos.conf").write_text("vm.swappiness = 3\n")
+    before = read_tree(root)
+    killed(folder, root, number, when)
+    assert apply(folder, root, "--revert").returncode == 0 and read_tree(root) == before
+    killed(folder, root, number, when)
+    assert apply(folder, root).returncode == 0
+    assert (root / "etc/sysctl.d/90-eidos.conf").read_text() == (folder / "sysctl.d/90-eidos.conf").read_text()
+    killed(folder, root, number, when, "--revert")
+    assert apply(folder, root, "--revert").returncode == 0 and read_tree(root) == before
+
+
 def test_what_a_person_changed_since_is_left_alone(tmp_path: Path) -> None:
     folder = written(node_files(UBUNTU), tmp_path / "node")
     root = make_root(tmp_path / "root", "debian")
