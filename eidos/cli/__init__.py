@@ -93,6 +93,7 @@ def _run(arguments: list[str]) -> int:
     check_arguments(parsed, verb)
     values = user_config.resolve_options(verb.options, parsed.flags, os.environ, config, name)
     values.update(zip((operand.name for operand in verb.operands), parsed.operands))
+    user_config.check_file_systems(verb, values)
     status: int = module.run(values)
     return status
 

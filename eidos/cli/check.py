@@ -209,11 +209,7 @@ def _folder_snapshots(folder: str, location: str, faults: list[tuple[str, EidosE
     from eidos.fleet.results import with_cluster
 
     names = snapshot_files(folder, location)
-    cluster = None
-    try:
-        cluster = saved_cluster(folder)
-    except EidosError as fault:
-        faults.append(("nodes are judged without the cluster: ", fault))
+    cluster = saved_cluster(folder, faults)
     for name in names:
         try:
             snapshot = document_locations.read_listed_snapshot(folder, name)[0]

@@ -29,8 +29,11 @@ CLUSTER = (
 
 def load_cluster(values: Values) -> Cluster:
     """The selected cluster; raises an EidosError, NotFound when none is configured."""
-    from eidos.kube.cluster_config import load_cluster
+    from eidos.cli.path_access import PATH_TIMEOUT_S, check_file_system
+    from eidos.kube.cluster_config import kubeconfig_paths, load_cluster
 
+    for path in [values["kubeconfig"]] if values["kubeconfig"] else kubeconfig_paths(os.environ):
+        check_file_system("--kubeconfig" if values["kubeconfig"] else "kubeconfig", path, PATH_TIMEOUT_S)
     try:
         return load_cluster(os.environ, kubeconfig=values["kubeconfig"], context=values["kube-context"], namespace=values["kube-namespace"])
     except NotApplicable as fault:

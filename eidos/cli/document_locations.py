@@ -12,7 +12,7 @@ import os
 import sys
 import time
 
-from eidos.errors import InvalidInput, NotFound, Timeout, Unavailable, os_error_reason
+from eidos.errors import InvalidInput, NotFound, Unavailable, os_error_reason
 from eidos.files import read_named_file
 from eidos.files.atomic_write import Unwritable
 
@@ -20,7 +20,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
     from contextlib import ExitStack
-    from typing import Any
 
     from eidos.cli.options import Values
     from eidos.kube.stored_object import ObjectReference
@@ -126,19 +125,6 @@ def check_writable(location: str, values: Values | None = None) -> None:
             if os.statvfs(path).f_flag & os.ST_RDONLY:
                 raise Unwritable(location, "read-only file system", "write to another file system, or to standard output with -")
             raise Unwritable(location, "permission denied", "choose a path that you can write to, or run as another user")
-
-
-def access_path(flag: str, path: str, work: Callable[[], Any], deadline: float) -> Any:
-    """Access a path in a child process, which can be abandoned: on a file server that is gone a system call never returns.
-
-    Raises Timeout at ``deadline`` (on ``time.monotonic``), and what ``work`` raises.
-    """
-    from eidos.process.child import run_in_child
-
-    try:
-        return run_in_child(work, deadline)
-    except Timeout as late:
-        raise Timeout(f"{flag}: timed out reading the file system at {path!r}", "check that its file server is up") from late
 
 
 def write_document(

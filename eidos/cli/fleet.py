@@ -18,7 +18,7 @@ from eidos.cli.fleet_jobs import ALL, JOB_OPTIONS
 from eidos.cli.fleet_progress import Progress
 from eidos.cli.options import FORMAT, HELP, LOGGING, PLUGIN, Option, Verb, parse_path, parse_timeout
 from eidos.collectors import apply_only_and_skip, collector_choices
-from eidos.errors import InvalidInput
+from eidos.errors import EidosError, InvalidInput
 from eidos.formats import serialize
 from eidos.model.plugin import carried_entries
 from eidos.model.record import replace
@@ -102,6 +102,7 @@ VERB = Verb(
             "HOST",
             split_commas=False,
             multiple=True,
+            completion="file",
         ),
         Option("max-hosts", "refuse a list of more hosts", "NUMBER", None, str(MAX_HOSTS), parse_max_hosts),
         Option("via", "reach nodes with this command instead of ssh: 'srun -w {host}'", "COMMAND"),
@@ -268,15 +269,20 @@ def _compare_saved(values: Values, measure: FleetMeasure) -> int:
         raise InvalidInput(f"{', '.join(used)} cannot be used with --from", "remove it; no node is read, and nothing is written")
     rules = reading_selection.shipped_selection()
     results = FleetResults(rules, measure.judge)
+    faults: list[tuple[str, EidosError]] = []
     with ExitStack() as stack:
         folder = document_locations.local_folder(values["from"], values, stack, "FLEET")
         files, answers = saved_snapshots(folder)
-        results.cluster = saved_cluster(folder)
+        if measure.judge:
+            results.cluster = saved_cluster(folder, faults)
         with closing(answers), Progress(len(files), 1, 1.0) as progress:
             for node, answer in answers:
                 results.add(node, answer)
                 progress.show(results)
-    return _report(results.summarize(measure.golden, measure.golden_name), rules, values)
+    status = _report(results.summarize(measure.golden, measure.golden_name), rules, values)
+    for lost, fault in faults:
+        log.error(lost + fault.message, hint=fault.hint, excerpt=fault.excerpt)
+    return status or (INCOMPLETE if faults else 0)
 
 
 def _output_folder(path: str | None) -> tuple[str, bool]:

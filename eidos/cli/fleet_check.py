@@ -87,7 +87,9 @@ class FleetMeasure:
         if recipe is not None and query:
             raise InvalidInput(f"a recipe cannot be used with {', '.join(query)}", "remove one of the two")
         if recipe is None and not values["check"]:
-            others = [flag for name in ("waivers", "fail-on", "allow-unknown") if (flag := values.origins.get(name, "")).startswith("--")]
+            others = [
+                flag for name in ("data", "waivers", "fail-on", "allow-unknown") if (flag := values.origins.get(name, "")).startswith("--")
+            ]
             if query or others:
                 raise InvalidInput(f"{', '.join([*query, *others])} needs --check", "add --check")
 
@@ -151,12 +153,19 @@ def snapshot_files(folder: str, shown: str) -> list[str]:
     return files
 
 
-def saved_cluster(folder: str) -> Snapshot | None:
-    """The readings of the cluster that 'eidos fleet --kubernetes' wrote into a folder, if it did."""
+def saved_cluster(folder: str, faults: list[tuple[str, EidosError]]) -> Snapshot | None:
+    """The readings of the cluster that 'eidos fleet --kubernetes' wrote into a folder, if it did.
+
+    Why they cannot be read is added to ``faults``: the nodes are judged all the same.
+    """
     from eidos.fleet.results import CLUSTER
 
     name = f"{CLUSTER}.yaml"
-    return document_locations.read_listed_snapshot(folder, name)[0] if os.path.exists(os.path.join(folder, name)) else None
+    try:
+        return document_locations.read_listed_snapshot(folder, name)[0] if os.path.lexists(os.path.join(folder, name)) else None
+    except EidosError as fault:
+        faults.append(("nodes are judged without the cluster: ", fault))
+        return None
 
 
 def _read_saved(folder: str, files: list[str]) -> Generator[tuple[str, NodeAnswer], None, None]:

@@ -14,6 +14,7 @@ import time
 from eidos import collectors
 from eidos.cli import document_locations
 from eidos.cli.options import Option, parse_path
+from eidos.cli.path_access import access_path
 from eidos.errors import InvalidInput, NotFound, Timeout, Unavailable, os_error_reason
 from eidos.model.systemd_unit import unit_name
 
@@ -117,9 +118,7 @@ def read_smi(values: Values, deadline: float) -> bytes:
     data: bytes = (
         document_locations.read_document(location, SMI_LIMIT_BYTES)
         if location == document_locations.STDOUT
-        else document_locations.access_path(
-            "--smi", location, lambda: document_locations.read_document(location, SMI_LIMIT_BYTES), deadline
-        )
+        else access_path("--smi", location, lambda: document_locations.read_document(location, SMI_LIMIT_BYTES), deadline)
     )
     if not data.strip():
         raise InvalidInput(
@@ -136,7 +135,7 @@ def without_cluster(values: Values, selected: Sequence[str]) -> dict[str, str]:
     names = [name for name in selected if name.startswith("k8s.")]
     if not names:
         return {}
-    from eidos.cli.user_config import is_on_network_filesystem
+    from eidos.cli.path_access import is_on_network_filesystem
     from eidos.kube.cluster_config import missing_cluster_reason, read_pipes
 
     read_pipes(os.environ, values["kubeconfig"])
@@ -149,7 +148,7 @@ def without_cluster(values: Values, selected: Sequence[str]) -> dict[str, str]:
 
 def is_archive(root: str, deadline: float) -> bool:
     """Whether ``root`` is a file; raises NotFound or Unavailable when it cannot be read, rather than report a host without anything."""
-    kind, reason = document_locations.access_path("--root", root, lambda: _kind_of(root), deadline)
+    kind, reason = access_path("--root", root, lambda: _kind_of(root), deadline)
     if reason:
         raise Unavailable(f"--root: cannot read {root!r}: {reason}", "run as another user")
     if not kind:
@@ -179,6 +178,6 @@ def _unpack(path: str, folder: str, deadline: float) -> HostArchive:
         return archive.root, archive.absent, archive.smi
 
     try:
-        return HostArchive(*document_locations.access_path("--root", path, work, deadline))
+        return HostArchive(*access_path("--root", path, work, deadline))
     except Timeout as late:
         raise Timeout(f"--root: timed out unpacking {path!r}", "use a longer --timeout") from late

@@ -11,7 +11,7 @@ import stat
 import time
 
 from eidos import log
-from eidos.errors import EidosError, InvalidInput, NotFound, Timeout, Unavailable, os_error_reason
+from eidos.errors import EidosError, InvalidInput, NotFound, Unavailable, os_error_reason
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def parse_location(location: str, values: Values | None) -> PresignedUrl:
 
     source, text = "--output", location
     if location.startswith("@"):
-        from eidos.process.child import run_in_child
+        from eidos.cli.path_access import access_path
 
         source = location[1:]
         if not source:
@@ -55,10 +55,7 @@ def parse_location(location: str, values: Values | None) -> PresignedUrl:
             )
         text = _addresses_of_pipes.get(source, "")
         if not text:
-            try:
-                text, is_pipe = run_in_child(lambda: _read_address(source), time.monotonic() + ADDRESS_TIMEOUT_S)
-            except Timeout as late:
-                raise Timeout(f"--output: timed out reading {source}", "check that its file server is up") from late
+            text, is_pipe = access_path("--output", source, lambda: _read_address(source), time.monotonic() + ADDRESS_TIMEOUT_S)
             if is_pipe:
                 _addresses_of_pipes[source] = text
     return parse_presigned_url(text, source, allows_http=_settings(values)["plain-http"])

@@ -237,8 +237,10 @@ GLOBAL_OPTIONS = (OUTPUT, FORMAT, *LOGGING)
 
 
 def _open_plugin(path: str) -> Plugin:
+    from eidos.cli.path_access import PATH_TIMEOUT_S, check_file_system
     from eidos.cli.plugins import open_plugin
 
+    check_file_system("--plugin", path, PATH_TIMEOUT_S)
     return open_plugin(parse_path(path))
 
 

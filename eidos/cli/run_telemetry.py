@@ -16,6 +16,7 @@ import time
 from eidos import __version__, log
 from eidos.cli import document_locations
 from eidos.cli.options import Option, parse_path
+from eidos.cli.path_access import access_path
 from eidos.errors import EidosError, InvalidData, InvalidInput, Timeout
 
 TYPE_CHECKING = False
@@ -261,7 +262,7 @@ class RecordedRun(RunTelemetry):
 
 def _access_metrics_file(path: str, work: Callable[[], None]) -> None:
     try:
-        document_locations.access_path("--metrics-file", path, work, time.monotonic() + TIMEOUT_S)
+        access_path("--metrics-file", path, work, time.monotonic() + TIMEOUT_S)
     except Timeout:
         raise
     except EidosError as fault:

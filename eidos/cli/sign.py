@@ -24,7 +24,7 @@ _NAMES = {SSH: "ssh", GPG: "gpg"}
 
 #: The key of every verb that signs.
 SIGNING = (
-    Option("key", "sign with this key: a file, or the fingerprint of an OpenPGP key", "KEY", flag_only=True),
+    Option("key", "sign with this key: a file, or the fingerprint of an OpenPGP key", "KEY", flag_only=True, completion="file"),
     Option("with", "use this kind of key (default by the form of --key)", "KIND", choices=KINDS, flag_only=True),
     Option("passphrase-file", "read the passphrase of the key from this file", "FILE", convert=parse_path, completion="file"),
 )

@@ -16,6 +16,7 @@ from eidos.cli.cluster_options import CLUSTER, OR_IN_CLUSTER
 from eidos.cli.exit_status import INCOMPLETE
 from eidos.cli.host_snapshot import ROOT, SMI, UNITS, read_host
 from eidos.cli.options import FORMAT, HELP, LOGGING, OUTPUT, PLUGIN, Option, Verb, parse_timeout
+from eidos.cli.path_access import access_path
 from eidos.cli.run_telemetry import METRICS_FILE, run_with_telemetry
 from eidos.collectors import apply_only_and_skip, collector_choices, select_collectors
 from eidos.errors import EidosError, InvalidInput
@@ -280,7 +281,7 @@ def _with_deadline(location: str, work: Callable[[], None], deadline: float) -> 
     if is_sent or location == document_locations.STDOUT or location.startswith(("/dev/", "/proc/")):
         work()
     else:
-        document_locations.access_path("--output", location, work, deadline)
+        access_path("--output", location, work, deadline)
 
 
 def _has_no_system(snapshot: Snapshot) -> bool:

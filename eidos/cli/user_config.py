@@ -17,10 +17,10 @@ from __future__ import annotations
 
 import os
 import stat
-import time
 
 from eidos import log
 from eidos.cli.options import COMMA, Values
+from eidos.cli.path_access import PATH_TIMEOUT_S, check_file_system
 from eidos.errors import EidosError, InvalidData, InvalidInput, Timeout, os_error_reason
 from eidos.model.number_format import format_scalar
 from eidos.model.record import Record
@@ -35,11 +35,11 @@ if TYPE_CHECKING:
 
     Flags = Mapping[str, list[str]]
 
-#: Types of file systems behind a server or a program, which may never answer: how their names begin.
-NETWORK_FILESYSTEMS = ("nfs", "cifs", "smb", "fuse", "9p", "ceph", "lustre", "afs", "autofs", "gpfs", "beegfs", "virtiofs", "glusterfs")
-
-#: Seconds that such a file system has to answer.
+#: Seconds that the file system of the configuration file has to answer.
 FILESYSTEM_TIMEOUT_S = 2.0
+
+#: Paths that are read or written within a deadline of their own: what they cost when they do not answer depends on the verb.
+WITH_DEADLINES = ("kubeconfig", "metrics-file", "root", "smi")
 
 #: The largest configuration file that is read.
 MAX_BYTES = 1 << 20
@@ -112,14 +112,11 @@ def read_user_config(path: str | None) -> UserConfig:
     """
     if path is None:
         return UserConfig()
-    if is_on_network_filesystem(path):
-        from eidos.process.child import run_in_child
-
-        try:
-            run_in_child(lambda: os.access(path, os.R_OK), time.monotonic() + FILESYSTEM_TIMEOUT_S)
-        except Timeout:
-            log.warn(f"{path}: timed out reading the file system; continuing without a configuration file", hint="set XDG_CONFIG_HOME")
-            return UserConfig()
+    try:
+        check_file_system("", path, FILESYSTEM_TIMEOUT_S)
+    except Timeout:
+        log.warn(f"{path}: timed out reading the file system; continuing without a configuration file", hint="set XDG_CONFIG_HOME")
+        return UserConfig()
     try:
         status = os.stat(path)
     except (FileNotFoundError, NotADirectoryError):
@@ -141,23 +138,16 @@ def read_user_config(path: str | None) -> UserConfig:
     return UserConfig(path, TreeReader(from_text(content, path, MAX_BYTES), path).tree)
 
 
-def is_on_network_filesystem(path: str) -> bool:
-    """Whether a path lies on a file system behind a server or a program (proc_pid_mountinfo(5)).
-
-    Only then is a child process needed to look there; most homes are on a local disk.
-    """
-    try:
-        with open("/proc/self/mountinfo", "rb", buffering=0) as mounts:  # without a decoder, which costs more than the lines
-            lines = mounts.readall().splitlines()
-    except OSError:
-        return False
-    folder, mount_point, filesystem = os.fsencode(path) + b"/", b"", b""
-    for line in lines:
-        before, _, after = line.partition(b" - ")
-        point = before.split(b" ", 5)[4].replace(b"\\040", b" ")
-        if len(point) >= len(mount_point) and folder.startswith(point.rstrip(b"/") + b"/"):
-            mount_point, filesystem = point, after.partition(b" ")[0]
-    return filesystem.decode("ascii", "replace").startswith(NETWORK_FILESYSTEMS)
+def check_file_systems(verb: Verb, values: Values) -> None:
+    """Raise Timeout when a path that an option or an operand names lies on a file system that does not answer."""
+    timeout_s = min(values.get("timeout") or PATH_TIMEOUT_S, PATH_TIMEOUT_S)
+    for name, completion in [(option.name, option.completion) for option in verb.options] + [
+        (operand.name, operand.completion) for operand in verb.operands
+    ]:
+        value = values.get(name) if completion and name not in WITH_DEADLINES else None
+        for path in value if isinstance(value, tuple) else (value,):
+            if isinstance(path, str):
+                check_file_system(values.origins.get(name, name), path, timeout_s)
 
 
 def resolve_options(
@@ -245,6 +235,8 @@ def _parse(option: Option, texts: list[str], origin: str) -> object:
         words = [word.strip() for text in texts for word in text.split(COMMA)]
         # A shell may leave a comma behind when it completes a list.
         return tuple(dict.fromkeys(option.parse_value(word) for word in words if word or not any(words)))
+    except Timeout:
+        raise
     except EidosError as fault:
         raise invalid_value(fault, origin, texts) from None
 

@@ -95,13 +95,15 @@ def build_program(
     import os
     import zipfile
     import zlib
+    from io import BytesIO
 
     from eidos.archive.purposes import AGENT, LEFT_OUT, MARKER
+    from eidos.files import read_named_file
 
     excluded = LEFT_OUT[AGENT]  # bytecode among them, which saves less time than sending it takes
     hint = "run eidos.pyz, or pass it with --program; 'python3 build_zipapp.py' builds one"
     try:
-        with zipfile.ZipFile(path) as archive:
+        with zipfile.ZipFile(BytesIO(read_named_file(path, 64 << 20, hint=hint))) as archive:
             files = {name: archive.read(name) for name in archive.namelist() if not name.startswith(excluded)}
     except (OSError, EOFError, ValueError, RuntimeError, zipfile.BadZipFile, zlib.error) as fault:  # a damaged archive raises any of them
         raise Unavailable(f"cannot send the program: {path} is not an eidos archive", hint) from fault

@@ -71,7 +71,7 @@ def load_cluster(
     Raises NotApplicable when no cluster is configured; NotFound for a file, context, cluster or user that is named and missing,
     InvalidData for a malformed file, Unavailable for an unreadable one, InvalidInput for what is not supported.
     """
-    paths = [kubeconfig] if kubeconfig else _kubeconfig_paths(environ)
+    paths = [kubeconfig] if kubeconfig else kubeconfig_paths(environ)
     files = [(path, data) for path in paths for data in (read_config_file(path, path),) if data is not None]
     if kubeconfig and not files:
         raise NotFound(f"--kubeconfig: {kubeconfig}: no such file")
@@ -104,14 +104,14 @@ def missing_cluster_reason(environ: Mapping[str, str], exists: Callable[[str], b
 
     It opens no file, and so never blocks.
     """
-    paths = _kubeconfig_paths(environ)
+    paths = kubeconfig_paths(environ)
     has_account = environ.get("KUBERNETES_SERVICE_HOST") and exists(f"/{SERVICE_ACCOUNT}/token")
     return "" if has_account or any(map(exists, paths)) else f"no cluster is configured: {_missing_reason(environ, paths)}"
 
 
 def read_pipes(environ: Mapping[str, str], kubeconfig: str | None) -> None:
     """Read kubeconfigs from pipes before processes are forked that all need them; errors are left to those."""
-    for path in [kubeconfig] if kubeconfig else _kubeconfig_paths(environ):
+    for path in [kubeconfig] if kubeconfig else kubeconfig_paths(environ):
         if path.startswith("/dev/"):
             try:
                 read_config_file(path, path)
@@ -119,7 +119,8 @@ def read_pipes(environ: Mapping[str, str], kubeconfig: str | None) -> None:
                 pass
 
 
-def _kubeconfig_paths(environ: Mapping[str, str]) -> list[str]:
+def kubeconfig_paths(environ: Mapping[str, str]) -> list[str]:
+    """The kubeconfigs of the environment, as kubectl finds them, whether they exist or not."""
     configured = environ.get("KUBECONFIG", "")
     if configured:
         return [path for path in dict.fromkeys(configured.split(os.pathsep)) if path]

@@ -13,7 +13,7 @@ from eidos.errors import InvalidData, Unavailable, os_error_reason
 #: The largest file that is read, in bytes.
 CONFIG_FILE_LIMIT = 4 << 20
 
-#: Seconds that the writer of a pipe may take.
+#: The longest time in seconds between two writes to a pipe.
 PIPE_TIMEOUT_S = 5.0
 
 #: Content that was read from pipes, by path.
@@ -21,9 +21,9 @@ _pipe_contents: dict[str, bytes] = {}
 
 
 def read_config_file(path: str, subject: str) -> bytes | None:
-    """The content of a file, or None when it does not exist; Unavailable or InvalidData, about ``subject``, when it cannot be read.
+    """The content of a file, or None when it does not exist; an EidosError about ``subject`` when it cannot be read.
 
-    A pipe is read to its end, for at most :data:`PIPE_TIMEOUT_S`, and its content is remembered for the next call.
+    A pipe is read to its end, while something comes within :data:`PIPE_TIMEOUT_S`, and its content is remembered for the next call.
     """
     if path in _pipe_contents:
         data = _pipe_contents[path]
@@ -35,9 +35,13 @@ def read_config_file(path: str, subject: str) -> bytes | None:
         except (OSError, ValueError) as fault:  # ValueError: a NUL in the path
             raise Unavailable(f"{subject}: {os_error_reason(fault)}", "run as a user that can read it") from fault
         try:
-            data = _read_to_end(fd, subject)
             if stat.S_ISFIFO(os.fstat(fd).st_mode):
-                _pipe_contents[path] = data
+                from eidos.files import read_pipe
+
+                data = _pipe_contents[path] = read_pipe(fd, CONFIG_FILE_LIMIT, subject, PIPE_TIMEOUT_S)
+            else:
+                with open(fd, "rb", closefd=False) as file:
+                    data = file.read(CONFIG_FILE_LIMIT + 1) or b""
         except OSError as fault:
             raise Unavailable(f"{subject}: {os_error_reason(fault)}") from fault
         finally:
@@ -54,24 +58,4 @@ def read_pem_file(path: str, subject: str) -> bytes:
     data = read_config_file(path, subject)
     if data is None:
         raise Unavailable(f"{subject}: no such file", "correct its path in the kubeconfig")
-    return data
-
-
-def _read_to_end(fd: int, subject: str) -> bytes:
-    import select
-    import time
-
-    poll = select.poll()
-    poll.register(fd, select.POLLIN)
-    deadline, data = time.monotonic() + PIPE_TIMEOUT_S, b""
-    while len(data) <= CONFIG_FILE_LIMIT:
-        if not poll.poll(max(0.0, deadline - time.monotonic()) * 1000):
-            raise Unavailable(f"{subject}: no data within {PIPE_TIMEOUT_S:g} s")
-        try:
-            part = os.read(fd, 1 << 16)
-        except BlockingIOError:
-            continue
-        if not part:
-            break
-        data += part
     return data

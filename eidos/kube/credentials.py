@@ -115,7 +115,7 @@ class Credentials:
             return token
         except UnicodeDecodeError as fault:
             raise InvalidData(f"{subject} is not text") from fault
-        except Unavailable:
+        except (Unavailable, Timeout):
             if not self._token:
                 raise
             return ""

@@ -104,6 +104,11 @@ def test_exit_statuses_of_check(folder: Path, capfd: pytest.CaptureFixture[str])
     assert fleet(capfd, "--from", "nodes", "--check")[0] == 3  # something is unknown
     assert fleet(capfd, "--from", "nodes", "--check", "--allow-unknown")[0] == 0
     assert fleet(capfd, "--from", "nodes", "--check", "--fail-on", "never")[0] == 0
+    (folder / "cluster.yaml").write_bytes(b'{"kind": "Snap')
+    assert fleet(capfd, "--from", "nodes")[0] == 0  # nothing is judged by it
+    status, out, error = fleet(capfd, "--from", "nodes", "--check", "--allow-unknown")
+    assert (status, "3 nodes" in out, "error: nodes are judged without the cluster: nodes/cluster.yaml" in error) == (3, True, True), error
+    (folder / "cluster.yaml").unlink()
     (folder / "broken.yaml").write_text("{")
     status, out, error = fleet(capfd, "--from", "nodes")
     assert (status, "broken" in out, "no snapshot of 1 of 4 nodes" in error) == (3, True, True)
@@ -142,6 +147,7 @@ def test_a_recipe_as_the_measure_judges(folder: Path, capfd: pytest.CaptureFixtu
         (("--from", "nodes", "-o", "x"), "--output cannot be used with --from"),
         (("--from", "nodes", "--only", "gpu"), "--only cannot be used with --from"),
         (("--from", "nodes", "--intent", "training"), "--intent needs --check"),
+        (("--from", "nodes", "--data", "nodes"), "--data needs --check"),
         (("--from", "nodes", "--check", "--intent", "trainin"), "did you mean 'training'"),
         (("--from", "nodes", "-r", "recipe.yaml", "--check", "--intent", "training"), "a recipe cannot be used with --intent"),
         (("--from", "nodes", "--against", "recipe.yaml", "-r", "recipe.yaml"), "both name a recipe"),

@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from eidos.errors import EidosError, InvalidData, InvalidInput, NotApplicable, NotFound, Unavailable
+from eidos.errors import EidosError, InvalidData, InvalidInput, NotApplicable, NotFound, Timeout, Unavailable
 from eidos.formats import to_yaml
 from eidos.kube.cluster import Cluster
 from eidos.kube.cluster_config import SERVICE_ACCOUNT, load_cluster
@@ -497,6 +497,6 @@ def test_a_look_that_finds_nothing_imports_nothing_else() -> None:
 def test_a_pipe_without_a_writer(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     began = time.monotonic()
-    with pytest.raises(Unavailable, match="no data within"):
+    with pytest.raises(Timeout, match="no program writes to this pipe"):
         load_cluster(NOWHERE, kubeconfig=str(tmp_path / "pipe"))
     assert time.monotonic() - began < AMPLE_S
