@@ -144,7 +144,8 @@ class RegistryClient:
         try:
             return self.send("HEAD", url, (200,), headers=headers, what=what).headers
         except RegistryError as fault:
-            if fault.status not in UNSUPPORTED_METHOD_STATUSES and fault.status != 400:  # whose reason only a body has
+            # Only a body has the reason of a 400 and of a 403, and a store may have signed its address for GET alone.
+            if fault.status not in UNSUPPORTED_METHOD_STATUSES | {400, 403}:
                 raise
 
         def attempt() -> Mapping[str, str]:

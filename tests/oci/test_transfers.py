@@ -255,6 +255,10 @@ def _refuse_head(received: ReceivedRequest) -> int | None:
     return 405 if received.method == "HEAD" else None
 
 
+def _redirect_to_an_address_for_get(received: ReceivedRequest) -> int | None:
+    return 403 if received.method == "HEAD" and "/blobs/" in received.path else None
+
+
 def _no_referrers(received: ReceivedRequest) -> int | None:
     return 501 if "/referrers/" in received.path else None
 
@@ -265,7 +269,7 @@ def _redirect_writes(received: ReceivedRequest) -> Reply | None:
     return Reply(307, headers={"Location": f"{received.path}{'&' if '?' in received.path else '?'}moved=1"})
 
 
-@pytest.mark.parametrize("before", [_refuse_head, _no_referrers, _redirect_writes])
+@pytest.mark.parametrize("before", [_refuse_head, _redirect_to_an_address_for_get, _no_referrers, _redirect_writes])
 def test_a_registry_or_a_proxy_before_it_may_serve_less(
     registry: OciRegistry, before: Callable[[ReceivedRequest], Reply | int | None]
 ) -> None:
