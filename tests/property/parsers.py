@@ -68,6 +68,7 @@ from eidos.redact import (
     secret_names,
     secrets_in_text,
     unit_properties,
+    urls_in_text,
     xml_elements,
 )
 from eidos.server import negotiation, parameters, rate_limiter, representation
@@ -341,9 +342,9 @@ PARSERS: dict[str, Parser] = {
         lambda data: secrets_in_text.redact_output(data, "n1"), "n1", "token ", "-p ", ":", "is "
     ),
     "redaction of XML": _of_text(xml_elements.redact_elements, "<token>", "</token>", "<![CDATA[", "]]>", "<!--", "<", "</"),
-    "redaction of URLs": _of_text(secrets_in_text.redact_urls, "://", "@", ":", "/", "?", "#", " "),
+    "redaction of URLs": _of_text(urls_in_text.redact_urls, "://", "@", ":", "/", "?", "#", " "),
     "digests behind a snapshot": _of_bytes(snapshot.split_digests, "eidos-digests ", "\n", "\t", " ", "a"),
-    "redaction of a URL": _of_text(secrets_in_text.redact_url, "://", "@", ":", "/", "?", "#"),
+    "redaction of a URL": _of_text(urls_in_text.redact_url, "://", "@", ":", "/", "?", "#"),
     "value of an unlisted name": _of_text(
         lambda text: harmless_names.show_value("x", text, _NAMES), "/", "=", "$", "%", ",", "a=1,", ".", "-"
     ),
