@@ -296,7 +296,7 @@ def _describe_bug(fault: Exception) -> str:
     from eidos.redact.secrets_in_text import redact_text
 
     for line in traceback.format_exc().splitlines():
-        log.debug(line)
+        log.debug(line if line.startswith("  File ") else redact_text(line)[0])
     frame = traceback.extract_tb(fault.__traceback__)[-1]
     return f"internal error at {os.path.basename(frame.filename)}:{frame.lineno}: {type(fault).__name__}: {redact_text(str(fault))[0]}"
 

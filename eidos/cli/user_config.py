@@ -102,7 +102,9 @@ class UserConfig(Record):
     def _unknown(self, key: str, valid: list[str]) -> InvalidInput:
         verb, dot, _ = key.rpartition(".")
         listed = f"run 'eidos {verb} --help' for its options" if dot else "remove it; options are named after flags"
-        return InvalidInput(f"{self.path}: unknown option {key!r}", did_you_mean(key, valid, listed))
+        from eidos.redact.harmless_forms import quote_value
+
+        return InvalidInput(f"{self.path}: unknown option {quote_value(key)}", did_you_mean(key, valid, listed))
 
 
 def read_user_config(path: str | None) -> UserConfig:

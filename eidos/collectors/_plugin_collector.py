@@ -49,7 +49,7 @@ def load_plugin_collector(name: str, path: str, source: bytes, names: NameList) 
 
     def run(sources: Sources) -> Iterator[Part]:
         sources = _for_partial_root(sources)
-        return _shown_parts(name, collect(sources), sources, names)
+        return _shown_parts(name, collect, sources, names)
 
     return run
 
@@ -70,9 +70,9 @@ def _for_partial_root(sources: Sources) -> Sources:
     return sources if is_complete else replace(sources, host=Host(host.root, frozenset(), "not mounted here"))
 
 
-def _shown_parts(name: str, parts: Iterator[Part], sources: Sources, names: NameList) -> Iterator[Part]:
+def _shown_parts(name: str, collect: CollectFunction, sources: Sources, names: NameList) -> Iterator[Part]:
     try:
-        for part in parts:
+        for part in collect(sources):  # which raises at once when it is no generator
             if isinstance(part, Gap):
                 if part.kind not in _GAPS:
                     raise InvalidData(f"yielded a Gap of the kind {part.kind!r}; expected {list_words(_GAPS)}", HINT)
@@ -82,11 +82,11 @@ def _shown_parts(name: str, parts: Iterator[Part], sources: Sources, names: Name
             else:
                 raise InvalidData(f"yielded a {type(part).__name__}; expected a Subtype or a Gap", HINT)
     except NotApplicable as why:
-        raise NotApplicable(redact_text(why.reason)[0], why.hint) from None
+        raise NotApplicable(redact_text(why.reason)[0], redact_text(why.hint or "")[0] or None) from None
     except InvalidData:
         raise
     except EidosError as fault:
-        raise Unavailable(redact_text(fault.message)[0], fault.hint) from None
+        raise Unavailable(redact_text(fault.message)[0], redact_text(fault.hint or "")[0] or None) from None
     for revealed in names.revealed:
         yield Gap(REVEALED, revealed, "")
 

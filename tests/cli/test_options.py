@@ -225,6 +225,7 @@ def test_an_unknown_key_is_named_with_the_nearest() -> None:
     assert message({"try": {"timout": 1}}).endswith("did you mean 'try.timeout'?")
     assert message({"try": 5}).startswith("config.yaml: try must be a mapping")
     assert message({"only-a-flag": True}).startswith("config.yaml: unknown option 'only-a-flag'")
+    assert message({"try": {"Zq7kD02mWx91LpTe": 1}}).startswith("config.yaml: unknown option '<withheld>'")
     UserConfig("config.yaml", {"timeout": 1, "try": {"many": "a"}}).check(lambda: [VERB])
 
 

@@ -204,6 +204,14 @@ def test_two_plugins_with_one_collector_and_missing_folders(run: Run) -> None:
     ("source", "outcome", "words"),
     [
         ("def collect(sources):\n    raise ValueError('password=Zq7kD02mWx91LpTe')", "failed", "internal error at os_bad.py:"),
+        *(
+            (
+                f"from eidos.errors import {name} as E\ndef collect(_):\n    raise E('x pw=Zq7kD02mWx91LpTe', 'a --pw Zq7kD02mWx91LpTe')",
+                outcome,
+                "x",
+            )
+            for name, outcome in (("NotApplicable", "skipped"), ("Unavailable", "failed"))
+        ),
         ("def collect(sources", "failed", "SyntaxError"),
         ("raise SystemExit(0)", "failed", "the collector ended its process"),
         ("import os\nos._exit(0)", "failed", "exited with status 0"),
@@ -261,6 +269,14 @@ def test_the_checks_and_the_data_of_plugins(pyz: Path, tmp_path: Path, run: Run)
     assert report["metadata"]["plugins"].startswith("acme@sha256:")
     status, recipe = program("recipe", "--plugin", "other")
     assert status == 0 and recipe["metadata"]["recipe-data"] != program("recipe")[1]["metadata"].get("recipe-data")
+
+
+def test_a_traceback_of_a_collector_shows_no_secret(run: Run) -> None:
+    write("host/etc/os-release", "ID=debian\n")
+    source = "def collect(sources):\n    word = 'Zq7k' + 'D02mWx91LpTe'\n    raise ValueError(f'password={word}')\n"
+    write("acme/collectors/os_bad.py", f"{SUBTYPE}{source}")
+    _, _, err = run("snapshot", "--root", "host", "--plugin", "acme", "--only", "os.bad", "--debug")
+    assert "debug: ValueError: password=<withheld>" in err and "debug:   File " in err and "Zq7kD02mWx91LpTe" not in err, err
 
 
 def test_checks_of_plugins_replace_none(run: Run) -> None:
