@@ -10,7 +10,7 @@ import pytest
 from eidos.collectors import harmless_names
 from eidos.model.measurement import WITHHELD
 from eidos.redact.command_lines import redact_command_line, redact_script, redact_tree, show_argument
-from eidos.redact.harmless_forms import is_harmless, is_version, quote_value
+from eidos.redact.harmless_forms import is_harmless, is_image, is_number, is_reference, is_version, quote_value
 from eidos.redact.harmless_names import NameList, show_value
 from eidos.redact.random_words import has_random_part, is_wordy
 from eidos.redact.secret_names import has_credential_word, looks_like_token
@@ -522,6 +522,59 @@ def test_what_programs_print(line: str, clean: str) -> None:
     assert shown == clean
     assert count == clean.count(WITHHELD)
     assert redact_text(shown) == (shown, 0)
+
+
+@pytest.mark.parametrize(
+    ("text", "is_one"),
+    [
+        ("registry.example.com:5000/a/b:1.2", True),
+        ("library/ubuntu:22.04", True),
+        ("library/ubuntu", False),
+        ("Library/ubuntu:22.04", False),
+        ("registry.example.com/Ubuntu:22.04", False),
+        ("x7kQ2mZ9wL4c/ubuntu:22.04", False),
+        ("ubuntu:latest", True),
+        ("ubuntu:swordfish", False),
+        ("ubuntu", False),
+        ("registry.example.com/x7kQ2mZ9wL4c:22.04", False),
+        (f"a.example.com/b@sha256:{'0f' * 32}", True),
+        (f"a.example.com/b@sha512:{'0f' * 32}", False),
+        (f"a.example.com/b@sha256:{'0f' * 31}0", False),
+        (f"a.example.com/b@sha256:g{'0' * 63}", False),
+        (f"a.example.com/b@sha256:{'0' * 63}g", False),
+    ],
+)
+def test_images(text: str, is_one: bool) -> None:
+    assert is_image(text) == is_one
+
+
+@pytest.mark.parametrize(
+    ("text", "is_one"),
+    [
+        *[(text, True) for text in ("$A_B", "${A1}", "$(nproc)", "$(uname -r)", "$(cat /run/a /run/b)", "%i")],
+        *[
+            (text, False)
+            for text in ("$1a", "${A-b}", "${A", "$(echo a)", "$(x7kQ2mZ9wL4c /run/a)", "$(cat /run/a) $(b)", "%ii", "%1", "i%")
+        ],
+        *[(text, False) for text in ("$é", "$x7kQ2mZ9wL4c", "$(cat -abc /run/a)x)", "$(cat -abcd)")],
+    ],
+)
+def test_references(text: str, is_one: bool) -> None:
+    assert is_reference(text) == is_one
+
+
+@pytest.mark.parametrize(
+    ("text", "is_one"),
+    [
+        *[(text, True) for text in ("2026-11-30T06:00:00Z", "1999-01-01T00:00:00.123456789+02:00")],
+        *[
+            (text, False)
+            for text in ("2126-11-30T06:00:00Z", "2026-11-30T06:00:00x", "2026-11-30x06:00:00Z", "2026-11-30T06:00:00.1234567890+02:00")
+        ],
+    ],
+)
+def test_times(text: str, is_one: bool) -> None:
+    assert is_number(text) == is_one
 
 
 @pytest.mark.parametrize(
