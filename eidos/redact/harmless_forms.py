@@ -254,9 +254,12 @@ def is_reference(text: str) -> bool:
 
 
 def is_address(text: str) -> bool:
-    """Whether ``text`` is an IP address, a network, a PCI address, a host with its port, or a URL without userinfo, query and random path.
+    """Whether ``text`` is an IP address, a network, a PCI address, a host with its port or a path, or a URL without userinfo and query.
 
-    >>> [is_address(text) for text in ("192.0.2.1/24", "[::1]:8080", "registry.example.com:5000", "https://example.com/a/b", ":9400")]
+    >>> [
+    ...     is_address(text)
+    ...     for text in ("192.0.2.1/24", "[::1]:8080", "registry.example.com:5000", "https://example.com/a/b", "192.0.2.1:/a")
+    ... ]
     [True, True, True, True, True]
     >>> [is_address(text) for text in ("0000:C1:00.0", "00000000:3b:00.0", "0000:C1:00:0", "c1fe:C1:00.9")]
     [True, True, False, False]
@@ -271,6 +274,9 @@ def is_address(text: str) -> bool:
             return False
         host, slash, path = rest.partition("/")
         return (not host or _is_host(host, in_url=True) or is_version(host)) and (not slash or is_path(f"/{path}"))
+    host, colon, path = text.partition(":/")
+    if colon:  # of a share of NFS
+        return _is_host(host, in_url=False) and is_path(f"/{path}")
     return _is_host(text, in_url=False) or (text.count("/") == 1 and text.partition("/")[2].isdigit() and _is_ip(text.partition("/")[0]))
 
 

@@ -50,7 +50,7 @@ _COMMON_PAIRS = {
 _PAIRS = frozenset(first + second for first, seconds in _COMMON_PAIRS.items() for second in seconds)
 
 #: Names of things that are pairs of no language.
-_KNOWN_WORDS = word_set("vmlinuz vmlinux bzimage postgresql pkgconfig objcopy amazonlinux proxyconnect")
+_KNOWN_WORDS = word_set("vmlinuz vmlinux bzimage postgresql pkgconfig objcopy amazonlinux proxyconnect mlxconfig")
 
 #: Letters from which on the pairs of a word tell; rare pairs that are too many; and, of letters, one in so many.
 _TELLING_LETTERS, _RARE_PAIRS, _RARE_SHARE = 9, 3, 5
@@ -161,6 +161,9 @@ _HEX_LENGTHS = (12, 16, 32, 40, 64, 128)
 #: Groups of hexadecimal digits of a UUID (RFC 9562, section 4).
 _UUID = (8, 4, 4, 4, 12)
 
+#: The same of a partition on a disk with an MBR (PARTUUID), and of a network adapter that booted (BOOTIF of PXELINUX).
+_DISK_PARTITION, _HARDWARE_ADDRESS = (8, 2), (2,) * 7
+
 #: Digits of the identifiers of AWS ("Resource IDs"), of Oracle ("Oracle Cloud IDs") and of the Nix store ("store path").
 _AWS_DIGITS, _OCID_DIGITS, _NIX_DIGITS = (8, 17), 60, 32
 
@@ -169,8 +172,11 @@ def is_identifier(word: str) -> bool:
     """Whether a word has no random part but such as identify a thing: a UUID, a digest, the id of a cloud or of the Nix store.
 
     >>> gpu, instance = "GPU-ab6ab95d-1a2b-3c4d-5e6f-0123456789ab", "aws:///us-west-2a/i-0123456789abcdef0"
-    >>> [is_identifier(word) for word in (gpu, instance, "RMForceP2PType=2", "a=Zq7kD02mWx91LpTe")]
-    [True, True, True, False]
+    >>> [
+    ...     is_identifier(word)
+    ...     for word in (gpu, instance, "PARTUUID=2f6e8a73-02", "01-0c-42-a1-d0-0e-01", "a=Zq7kD02mWx91LpTe", "2f6e8a73-021")
+    ... ]
+    [True, True, True, True, False, False]
     """
     return not has_random_part(word) or all(not has_random_part(part) or _has_form_of_id(part) for part in split_at(word, "/,;:=@. "))
 
@@ -179,6 +185,8 @@ def _has_form_of_id(part: str) -> bool:
     if _is_hex(part):
         return len(part) in _HEX_LENGTHS
     groups = part.split("-")
+    if _is_hex("".join(groups)) and tuple(map(len, groups)) in (_DISK_PARTITION, _HARDWARE_ADDRESS):
+        return True
     if len(groups) > 4 and tuple(map(len, groups[-5:])) == _UUID and all(map(_is_hex, groups[-5:])):
         return all(group.isupper() for group in groups[:-5])  # GPU-, MIG-
     letters = "".join(c for c in part if not c.isdigit())

@@ -56,7 +56,7 @@ FORMS = (
     *("/sys/bus/pci/devices/0000:3b:00.0", "/nix/store/0c5c8vgkkhg5yg6hw1p9zi8m4yrd8x0w-containerd-2.1.4/bin/containerd", "file:///etc/x"),
     *("192.0.2.1", "192.0.2.0/24", "2001:db8::1", "[::1]:8080", ":9400", "localhost:8080", "registry.example.com", "10.0.0.1:6443"),
     *("https://example.com/a/b.cfg", "unix:///run/containerd/containerd.sock", "fd://", "tcp://127.0.0.1:5000", "http://maas:5248/x"),
-    *("192.0.2.1,192.0.2.2,192.0.2.3", "2001:db8:0:0:0:0:0:1"),
+    *("192.0.2.1,192.0.2.2,192.0.2.3", "2001:db8:0:0:0:0:0:1", "192.0.2.1:/export/home", "nas.example.com:/export"),
     *("registry.k8s.io/pause:3.9", "nvcr.io/nvidia/cuda:12.4.1-base-ubuntu22.04", "nvcr.io/nvidia/k8s/dcgm-exporter@sha256:" + "0f" * 32),
     *("$TOKEN", "${TOKEN}", "$(cat /run/token)", "%i", "compute,utility", "[PAD]", "<pad>", "00000000-00000000-00000000-00000000"),
 )
@@ -77,6 +77,8 @@ NO_FORMS = (
         "true1",
         "a b",
         "a=b",
+        "bob:/swordfish",
+        "192.0.2.1:/x7kQ2mZ9wL4c",
     ),
     *("/kZ8+base64/begins=with/a/slash", "/srv/x7kQ2mZ9wL4c", "/etc/9f86d081884c7d65", "/etc/a b", "//user:pw@host/share", "x,y;z"),
     *("https://bob:pw@example.com/", "https://example.com/?a=1", "https://example.com/#x", "https://example.com/x7kQ2mZ9wL4cR1"),
@@ -155,6 +157,8 @@ def test_a_key_of_the_kernel_that_is_not_set_is_none() -> None:
         (BOOT, "console", "ttyS0,115200n8", "ttyS0,115200n8"),
         (BOOT, "root", "PARTUUID=6a1b2c3d-0123-4567-89ab-cdef01234567", "PARTUUID=6a1b2c3d-0123-4567-89ab-cdef01234567"),
         (BOOT, "crashkernel", "1G-4G:192M,4G-64G:256M,64G-:512M", "1G-4G:192M,4G-64G:256M,64G-:512M"),
+        (BOOT, "root", "PARTUUID=2f6e8a73-02", "PARTUUID=2f6e8a73-02"),
+        (BOOT, "BOOTIF", "01-0c-42-a1-d0-0e-01", "01-0c-42-a1-d0-0e-01"),
         (BOOT, "console", "Zq7kD02mWx91LpTe", WITHHELD),
         (BOOT, "ignition.config.url", "https://bob:x@example.com/i", f"https://{WITHHELD}@example.com/i"),
         (BOOT, "inst.ks", "https://a:b@example.com/ks.cfg?token=x", f"https://{WITHHELD}@example.com/ks.cfg?{WITHHELD}"),
@@ -312,6 +316,15 @@ def test_tokens_are_known_by_their_form_under_any_name(value: str) -> None:
         (["x", "private-key", "/etc/wg/wg0.key"], ["x", WITHHELD, "/etc/wg/wg0.key"]),
         (["snmpget", "-v3", "-A", "4711"], ["snmpget", "-v3", "-A", WITHHELD]),
         (["ssh", "-o", "ProxyCommand=sshpass -p 4711 ssh a"], ["ssh", "-o", f"ProxyCommand={WITHHELD} -p {WITHHELD} ssh {WITHHELD}"]),
+        *(
+            (line.split(), line.split())
+            for line in (
+                "/usr/sbin/ip link set dev ib0 mtu 4092",
+                "/usr/bin/mlxconfig -d 0000:3b:00.0 q",
+                "/bin/mount -t nfs4 192.0.2.1:/export /mnt",
+                "/usr/bin/cpupower frequency-set -g performance",
+            )
+        ),
         ([], []),
         ([""], [""]),
     ],
@@ -535,7 +548,7 @@ def test_what_programs_print(line: str, clean: str) -> None:
         ("x7kQ2mZ9wL4c/ubuntu:22.04", False),
         ("ubuntu:latest", True),
         ("ubuntu:swordfish", False),
-        ("ubuntu", False),
+        *[(text, False) for text in ("ubuntu", "ubuntu:", "a.example.com")],
         ("registry.example.com/x7kQ2mZ9wL4c:22.04", False),
         (f"a.example.com/b@sha256:{'0f' * 32}", True),
         (f"a.example.com/b@sha512:{'0f' * 32}", False),
@@ -566,14 +579,15 @@ def test_references(text: str, is_one: bool) -> None:
 @pytest.mark.parametrize(
     ("text", "is_one"),
     [
-        *[(text, True) for text in ("2026-11-30T06:00:00Z", "1999-01-01T00:00:00.123456789+02:00")],
+        *[(text, True) for text in ("2026-11-30T06:00:00Z", "1999-01-01T00:00:00.123456789+02:00", "0x1", "0x12345678")],
+        *[(text, False) for text in ("0x", "0x123456789", "0xg", "0x1g", "2026-11-30T06:00:00.1234567890+02:00x")],
         *[
             (text, False)
             for text in ("2126-11-30T06:00:00Z", "2026-11-30T06:00:00x", "2026-11-30x06:00:00Z", "2026-11-30T06:00:00.1234567890+02:00")
         ],
     ],
 )
-def test_times(text: str, is_one: bool) -> None:
+def test_times_and_hexadecimal_numbers(text: str, is_one: bool) -> None:
     assert is_number(text) == is_one
 
 
