@@ -108,7 +108,7 @@ def _check_folder(folder: str, shown: str) -> None:
     status = os.stat(shown)
     if not stat.S_ISDIR(status.st_mode):
         raise InvalidInput(f"{shown} is not a folder", "name a folder with collectors/, checks/ or recipes/")
-    _check_path(os.path.join(os.getcwd(), shown))
+    _check_path(shown if os.path.isabs(shown) else os.path.join(os.getcwd(), shown))
     _check_owner(folder, status)
 
 

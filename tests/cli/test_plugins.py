@@ -150,6 +150,12 @@ def test_others_cannot_change_the_path_to_a_folder(run: Run, tmp_path: Path) -> 
     assert status == 2 and f"{tmp_path}/open: others can write to it" in err
     os.chmod("open", 0o1777)
     assert run("snapshot", *words, "open/link")[0] == (0 if os.geteuid() == 0 else 2)
+    Path("gone").mkdir()
+    os.chdir("gone")
+    os.rmdir(tmp_path / "gone")
+    assert run("snapshot", "--root", str(tmp_path / "host"), *words[2:], str(tmp_path / "acme"))[0] == 0, "from a folder that is gone"
+    assert "no such folder" in run("snapshot", *words, "acme")[2]
+    os.chdir(tmp_path)
     Path("circle").symlink_to("circle")
     assert "too many levels of symbolic links" in run("snapshot", *words, "circle")[2]
     if os.geteuid() == 0:
