@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 import yaml
 
+from eidos.files.container_root import is_container_root
 from tests.fakes import go_reader
 from tests.support.booted_machine import Machine, booted
 
@@ -51,7 +52,7 @@ def test_a_snapshot_under_every_interpreter(pyz: Path, python: str) -> None:
     assert [m["type"] for m in document["measurements"]] == ["K8s", "SystemD", "OS", "GPU"]
     data = subtypes(document)
     assert data["OS.sysctl"]["/proc/sys/kernel/osrelease"] == os.uname().release
-    assert set(data["OS.release"]) >= {"ID", "NAME"}
+    assert is_container_root() or set(data["OS.release"]) >= {"ID", "NAME"}
     assert not outcomes(document)["os.sysctl"].get("reason")
     status, text, _ = take(python, pyz, "-t", "json")
     assert status == 0
