@@ -15,7 +15,7 @@ import stat
 
 from eidos.bundle import checksums, verification
 from eidos.errors import EidosError, InvalidInput, Unavailable
-from eidos.files.atomic_write import unwritable
+from eidos.files.atomic_write import check_permission, unwritable
 from eidos.model.bundle import ATTESTATIONS, CHECKSUMS, file_mode, is_attestation
 from eidos.wording import list_first
 
@@ -45,8 +45,7 @@ def check_folder(folder: str, *, force: bool = False) -> None:
         raise FolderOccupied(f"{folder}: not a folder", "name another one with --output") from fault
     except OSError as fault:
         raise unwritable(folder, fault) from fault
-    if not os.access(target, os.W_OK | os.X_OK):
-        raise Unavailable(f"cannot write {folder}: permission denied", "choose a folder that you can write to")
+    check_permission(target, folder)
     if not names:
         return
     earlier = _earlier(target)
@@ -264,5 +263,4 @@ def remove_folder(folder: str) -> None:
 def _check_parent(folder: str, parent: str) -> None:
     if not os.path.isdir(parent):
         raise Unavailable(f"cannot write {folder}: {parent} does not exist", "create the folder first")
-    if not os.access(parent, os.W_OK | os.X_OK):
-        raise Unavailable(f"cannot write {folder}: permission denied in {parent}", "choose a folder that you can write to")
+    check_permission(parent, folder)

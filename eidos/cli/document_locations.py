@@ -14,7 +14,7 @@ import time
 
 from eidos.errors import InvalidInput, NotFound, Unavailable, os_error_reason
 from eidos.files import read_named_file
-from eidos.files.atomic_write import Unwritable
+from eidos.files.atomic_write import Unwritable, check_permission
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -121,10 +121,8 @@ def check_writable(location: str, values: Values | None = None) -> None:
             raise Unwritable(location, "its parent is a file, not a folder", "use a path whose parents are all folders")
         raise Unwritable(location, "the folder does not exist", _URL_HINT if "://" in location else "create the folder first")
     for path in (folder, location):
-        if os.path.exists(path) and not os.access(path, os.W_OK):
-            if os.statvfs(path).f_flag & os.ST_RDONLY:
-                raise Unwritable(location, "read-only file system", "write to another file system, or to standard output with -")
-            raise Unwritable(location, "permission denied", "choose a path that you can write to, or run as another user")
+        if os.path.exists(path):
+            check_permission(path, location)
 
 
 def write_document(

@@ -32,7 +32,7 @@ _HINT_BY_ERRNO = {
     errno.EISDIR: "name a file in that folder",
     errno.ENOSPC: "free some space, or write to another disk",
     errno.EDQUOT: "free some space, or write to another disk",
-    errno.EROFS: "write to another file system, or to standard output with -",
+    errno.EROFS: "write to another file system",
     errno.ENAMETOOLONG: "use a shorter name",
     errno.ENXIO: "start the program that reads from it first",
     errno.EBUSY: "a file that is a mount point cannot be replaced: mount its folder, and name a file in it",
@@ -164,6 +164,13 @@ def unwritable(path: str, cause: OSError) -> Unwritable:
     words = os.strerror(number)
     reason = _REASON_BY_ERRNO.get(number) or words[:1].lower() + words[1:]
     return Unwritable(path, reason, _HINT_BY_ERRNO.get(number))
+
+
+def check_permission(path: str, output: str) -> None:
+    """Raise Unwritable, about ``output``, when this user may not write to the file or the folder at ``path``."""
+    if not os.access(path, os.W_OK | (os.X_OK if os.path.isdir(path) else 0)):
+        number = errno.EROFS if os.statvfs(path).f_flag & os.ST_RDONLY else errno.EACCES
+        raise unwritable(output, OSError(number, ""))
 
 
 def _open_descriptor(path: str) -> int | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 
 from eidos.errors import InvalidData, InvalidInput, os_error_reason
-from eidos.files.atomic_write import Unwritable, write_file
+from eidos.files.atomic_write import Unwritable, check_permission, write_file
 from eidos.fleet.comparison import FleetComparison
 from eidos.fleet.findings import FindingGroups
 from eidos.fleet.hostlist import assign_file_names
@@ -170,8 +170,7 @@ def make_folder(path: str, new: bool = False) -> str:
         os.listdir(path)
     except OSError as fault:
         raise Unwritable(path, os_error_reason(fault), "choose another folder with --output") from fault
-    if not os.access(path, os.W_OK | os.X_OK):
-        raise Unwritable(path, "permission denied", "choose a folder that you can write to")
+    check_permission(path, path)
     return path
 
 

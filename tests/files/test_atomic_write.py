@@ -16,7 +16,10 @@ from pathlib import Path
 
 import pytest
 
+from eidos.bundle.folder_writer import check_folder
+from eidos.cli.document_locations import check_writable
 from eidos.files.atomic_write import Unwritable, write_file
+from eidos.fleet.results import make_folder
 from tests.support.waiting import AMPLE_S, until
 
 ROOT = Path(__file__).parent.parent.parent
@@ -202,9 +205,14 @@ def test_a_file_system_without_room_for_names_leaves_what_was_there(mounted: Cal
 def test_a_read_only_file_system_says_so(mounted: Callable[[str], Path]) -> None:
     folder = mounted("size=64k")
     (folder / "a").write_bytes(b"old")
+    (folder / "empty").mkdir()
     subprocess.run(["mount", "-o", "remount,ro", str(folder)], check=True)
     for name in ("a", "b"):
         refused(folder / name, "read-only file system", "another file system")
+    new, old, empty = str(folder / "new"), str(folder), str(folder / "empty")
+    for check in (lambda: check_folder(new), lambda: check_folder(old), lambda: make_folder(empty), lambda: check_writable(new)):
+        with pytest.raises(Unwritable, match=r"^cannot write .*: read-only file system$"):
+            check()
 
 
 @needs_root
