@@ -184,10 +184,8 @@ def is_number(text: str) -> bool:
             digits, run, unit = digits + 1, run + 1, ""
         elif c in ".-:/" and run and not (unit and unit.lower() not in _UNITS):
             run, unit = 0, ""
-        elif c.isalpha() or c == "%":
-            unit += c
         else:
-            return False
+            unit += c
     return run > 0 and digits <= MAXIMUM_DIGITS and (not unit or unit.lower() in _UNITS)
 
 
