@@ -263,6 +263,13 @@ FAULTS = (
     ),
     Fault("gpu-mixed-vbios", "a replaced card", one("vbios-version", "96.00.74.00.01")),
     Fault("gpu-mixed-inforom", "a replaced card", one("inforom.image", "G520.0200.00.03")),
+    Fault(
+        "gpu-inforom-corrupted",
+        "a board that lost its configuration",
+        one("inforom.image", None),
+        source="NVIDIA/gpu-operator#2596, NVIDIA/DCGM#2",
+        gaps={"gpu-3/inforom.image": "the InfoROM is corrupted"},
+    ),
     Fault("gpu-mixed-ecc", "ECC off on one card", both(one("ecc.current", "Disabled"), one("ecc.pending", "Disabled"))),
     Fault("gpu-ecc-off", "ECC off on all cards", each({"ecc.current": "Disabled", "ecc.pending": "Disabled"})),
     Fault("gpu-hardware-slowdown", "a thermal slowdown", volatile("clocks.event-reasons", "hw-slowdown hw-thermal-slowdown")),

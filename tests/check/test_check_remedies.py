@@ -119,6 +119,16 @@ def test_each_host_gets_its_own_form(check: str, system: str, service: str, firs
     assert SETTING not in {step.kind for step in remedy.steps}
 
 
+def test_modules_that_a_distribution_builds_are_not_built_by_dkms() -> None:
+    """Ubuntu's linux-modules-nvidia come without DKMS."""
+    check = CHECKS["driver-module-missing"]
+    built = choose_remedy(check, node({"OS.packages": {"linux-modules-nvidia-580-server-generic": "6.8.0-60.63"}}, query_os="ubuntu"))
+    own = choose_remedy(check, node({"OS.packages": {"nvidia-dkms-580": "580.178.04-0ubuntu1"}}, query_os="ubuntu"))
+    assert built is not None and own is not None
+    assert ["dkms" in step.text for step in built.steps] == [False] * 3
+    assert "dkms autoinstall" in [step.text for step in own.steps]
+
+
 @pytest.mark.parametrize("system", ["ubuntu", "rhel", "talos", "bottlerocket", "rhcos", "flatcar", "cos", "plan9", ""])
 def test_a_setting_never_reaches_a_document(system: str) -> None:
     for service in ("", "eks", "aks", "gke", "oke"):

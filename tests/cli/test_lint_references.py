@@ -14,6 +14,7 @@ from eidos.files.resources import load_recipes
 from eidos.formats import from_text
 from eidos.model.lint_issue import READING
 from eidos.model.measurement import TYPES
+from eidos.recipe.lint import lint_files
 from eidos.recipe.lint.file_forms import ParsedRecipes, read_trees
 from eidos.recipe.lint.references import reference_issues
 from eidos.recipe.store import check_trees
@@ -27,7 +28,7 @@ checks:
     title: a driver of ours is off
     severity: error
     path: GPU.gpu-*.ecc.current
-    needs: [GPU.gpu-*.ecc.current, OS.runtime.containerd.version, OS.machine.product-name, K8s.image.our-image, OS.acme.of-a-plug-in]
+    needs: [GPU.gpu-*.ecc.current, OS.runtime.containerd.version, OS.machine.product-name, K8s.image.our-image, OS.kmod.ena, OS.acme.x]
     applies: query.service in (eks, gke) and query.gpu == h100 and node.driver-owner == host and K8s.node.label.nvidia.com/gpu.count > 0
     applies-to: hosts of ours
     expect: all(GPU.gpu-*.ecc.current == Enabled) and OS.kmod.nvidia_peermem present and none(SystemD.*.SubState == dead)
@@ -64,7 +65,7 @@ SLIPS = [
     ("query.gpu == h100", "query.gpu == h10", "checks[0].applies", "never-matches", "'h100'"),
     ("node.driver-owner == host", "node.driver-owner != driver-containr", "checks[0].applies", "never-matches", "'driver-container'"),
     ("query.service in", "query.servce in", "checks[0].applies", "unknown-name", "'query.service'"),
-    ("OS.kmod.nvidia_peermem", "OS.kmod.nvidia_peermen", "checks[0].expect", "unknown-path", "'OS.kmod.nvidia_peermem'"),
+    ("OS.kmod.nvidia_peermem", "OS.kmod.nvidia_peermen", "checks[0].expect", "unknown-path", "'nvidia_peermem'"),
     ("node.is-guest == false", "node.is-guest == flase", "checks[0].remedy", "never-matches", "'false'"),
     ("OS.grub.iommu, value: pt", "OS.grub.iomu, value: pt", "checks[0].remedy", "unknown-path", "'iommu'"),
     ("nvidia-persistenced", "nvidia-persistanced", "checks[0].remedy", "unknown-path", "'SystemD.nvidia-persistenced.service'"),
@@ -111,6 +112,36 @@ def test_a_slip_is_an_error_with_the_nearest_name(text: str, other: str, field: 
     (issue,) = [issue for issue in issues if issue.severity == "error"]
     assert (issue.location.rpartition(": ")[2], issue.rule) == (field, rule)
     assert hint in issue.hint
+
+
+#: A layer that names a module and a unit.
+LAYER = """\
+key: {gpu: h100, service: lke}
+source: [{id: a, document: x, version: "1", date: "2026-01-01", url: "https://example.com"}]
+measurements:
+  - type: OS
+    subtypes: [{subtype: kmod, data: {nvidia_peermem: true}, context: {nvidia_peermem: RDMA reaches GPU memory by it.}}]
+  - type: SystemD
+    subtypes: [{subtype: containerd.service, data: {LimitSTACK: "67108864"}, context: {LimitSTACK: Stacks need it.}}]
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "other", "rule"),
+    [
+        ("overlays/mine.yaml", "", "", ""),
+        ("overlays/mine.yaml", "nvidia_peermem", "nvidia_peermen", "unknown-path"),
+        ("overlays/mine.yaml", "containerd.service", "contianerd.service", "unknown-path"),
+        ("overlays/mine.yaml", "nvidia_peermem", "our_own_module", ""),
+        ("images/gpu-operatr.yaml", "", "", "unknown-component"),
+        ("installations.yaml", "", "", "unknown-file"),
+        ("charts.yaml", "", "", "unknown-file"),
+    ],
+)
+def test_a_slip_in_a_layer_and_a_file_that_nothing_reads_are_issues(name: str, text: str, other: str, rule: str) -> None:
+    content = LAYER.replace(text, other) if name.startswith("overlays") else "{}\n"
+    issues = [issue for issue in lint_files({name: content.encode()}) if issue.location.startswith(name)]
+    assert [issue.rule for issue in issues] == ([rule] if rule else [])
 
 
 def test_what_is_malformed_names_nothing() -> None:

@@ -19,7 +19,7 @@ from eidos.errors import InvalidData, NotFound
 from eidos.files import resources
 from eidos.model.lint_issue import ERROR, WARNING, LintIssue, deduplicated
 from eidos.recipe.charts import component_ids
-from eidos.recipe.data_folder import LIMIT, canonical, read_file, read_folder
+from eidos.recipe.data_folder import LIMIT, PLAN_FILES, canonical, read_file, read_folder
 from eidos.recipe.data_stack import OVERLAYS, DataPart, canonical_paths
 from eidos.recipe.lint.catalog_checks import catalog_issues, component_issues, machine_issues
 from eidos.recipe.lint.combinations import combinations
@@ -74,6 +74,8 @@ def lint_stack(parts: Sequence[DataPart], today: str = "") -> list[LintIssue]:
     below, syntax_issues = _shipped_trees()
     data = read_stack(parts, below, today)
     values = [issue for part in parts for issue in values_file_issues(part.files, data.store.charts)]
+    unread = [name for part in parts for name in part.files if canonical(name) in PLAN_FILES]
+    values += [LintIssue(WARNING, "unknown-file", name, "only the file of eidos itself is read", "remove it") for name in unread]
     issues = _all(data, [*syntax_issues, *values], today=today, own=not changes_shipped_recipes(parts, below))
     paths = canonical_paths(parts, below)
     texts = {paths[number][name]: content for number, part in enumerate(parts) for name, content in part.files.items()}

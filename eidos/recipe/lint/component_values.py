@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from eidos.model.values_schema import ValuesSchema
     from eidos.recipe.lint.combinations import MergedRecipe
 
-#: Below this folder of the recipes.
-FOLDER = "values/"
+#: Below these folders of the recipes.
+FOLDER, IMAGES = "values/", "images/"
 
 #: What a file describes: the keys of a chart's values, those that name the registry of an image, the words that a value can be, or the
 #: custom resource definitions.
@@ -93,6 +93,9 @@ def values_file_issues(names: Iterable[str], components: Collection[str]) -> Ite
     values/b/1.keys.yaml: error: unknown component 'b' [unknown-component]
     """
     for name in names:
+        if name.startswith(IMAGES) and (component := name[len(IMAGES) :].rpartition(".")[0]) not in components:
+            hint = did_you_mean(component, components) or ""
+            yield LintIssue(ERROR, "unknown-component", name, f"unknown component {component!r}", hint)
         if name.startswith(FOLDER):
             match = NAME.fullmatch(name)
             if match is None:

@@ -33,8 +33,14 @@ _SYSCTL = "/proc/sys/"
 
 def path_issues(store: Store, rules: LintRules) -> Iterator[LintIssue]:
     """An issue for each path of the layers and of the charts that no snapshot has."""
-    for layer in (store.base, *store.overlays):
+    layers = (store.base, *store.overlays)
+    units = [value.subtype for layer in layers for value in layer.values if value.type == UNITS]
+    for layer in layers:
         for value in layer.values:
+            others = {unit for unit in units if units.count(unit) > units.count(value.subtype)} if value.type == UNITS else ()
+            if match := misspelt(value.subtype, others):
+                location = f"{layer.name}: {value.type}.{value.subtype}.{value.key}"
+                yield LintIssue(ERROR, "unknown-path", location, f"unknown unit {value.subtype!r}", f"did you mean {match!r}?")
             yield from name_issues(value.type, value.subtype, value.key, f"{layer.name}: {value.type}.{value.subtype}.{value.key}", rules)
         for constraint in layer.constraints:
             yield from name_issues(*split_path(constraint.name), f"{layer.name}: constraints.{constraint.name}", rules)

@@ -33,6 +33,9 @@ if TYPE_CHECKING:
     from eidos.recipe.lint.rule_tables import LintRules
     from eidos.recipe.store import Store
 
+#: Letters of a last word that can be a slip of another one.
+_LONG = 4
+
 #: First words of names that are no readings (``eidos/check/node_readings.py``).
 _DERIVED = ("query", "node", "recipe", "snapshot")
 
@@ -66,9 +69,11 @@ def _reading_issues(reference: DataReference, known: Collection[str], subtypes: 
     issues = []
     if key and subtype != "*" and any(path_matches(row.subtype, f"{kind}.{subtype}") for row in rules.readings):
         issues = list(name_issues(kind, subtype, key, reference.location, rules)) if "*" not in key else []
-    name = path if key and kind != UNITS else f"{kind}.{subtype}"
-    match = None if f"{kind}.{subtype}" in subtypes and name != path else misspelt(name, known if name == path else subtypes)
-    match = match or (misspelt(f"{kind}.{subtype}", subtypes) if f"{kind}.{subtype}" not in subtypes else None)
+    name = f"{kind}.{subtype}"
+    match = None if name in subtypes else misspelt(name, subtypes)
+    # Short names are close to each other: ena is no slip of efa.
+    if match is None and kind != UNITS and len(key.rpartition(".")[2]) >= _LONG:
+        match = misspelt(path, known)
     if match and not issues:
         issues = [LintIssue(ERROR, "unknown-path", reference.location, f"unknown reading {path!r}", f"did you mean {match!r}?")]
     yield from issues
