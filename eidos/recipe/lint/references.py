@@ -5,11 +5,11 @@ an issue only where it is a slip of another one. Paths that the shipped checks n
 
 >>> from eidos.model.lint_issue import DataReference
 >>> from eidos.recipe.lint.file_forms import read_trees
->>> named = [DataReference("checks/x.yaml: checks[0]", READING, path) for path in ("OS.kmod.nvidai", "OS.kdmo.nvidia", "Os.kmod.nvidia")]
+>>> named = [DataReference("checks/x.yaml: checks[0]", READING, path) for path in ("OS.kmod.nvidai", "OS.kmdo.nvidia", "Os.kmod.nvidia")]
 >>> for issue in reference_issues(named, ["OS.kmod.nvidia"], read_trees({})):
 ...     print(issue.message, "|", issue.hint)
 unknown reading 'OS.kmod.nvidai' | did you mean 'OS.kmod.nvidia'?
-unknown reading 'OS.kdmo.nvidia' | did you mean 'OS.kmod'?
+unknown reading 'OS.kmdo.nvidia' | did you mean 'OS.kmod'?
 'Os' is not a type of measurement | did you mean 'OS'?
 """
 
