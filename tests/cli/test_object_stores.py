@@ -302,7 +302,7 @@ def test_a_document_is_not_read_from_a_url_and_the_url_is_not_shown(run: Run) ->
 )
 def test_a_url_anywhere_else_is_not_shown_either(run: Run, words: str) -> None:
     status, _, err = run(*words.split(), "https://store.example.com/b/x?X-Amz-Signature=abc")
-    assert status == 2 and "https://store.example.com/b/x?<withheld>" in err
+    assert status == 2 and "https://store.example.com/b/x" in err and "Signature=" not in err
 
 
 @given(st.one_of(st.text(max_size=60), st.builds("https://{}?{}".format, st.text("a.[]:0@/#", max_size=8), st.text(max_size=30))))
