@@ -37,6 +37,9 @@ OTHER_ARCHIVES = frozenset(
 #: Seconds that a cluster has to answer where no --timeout says otherwise.
 CLUSTER_TIMEOUT_S = 30.0
 
+#: The standard input that was read: it holds one document.
+_consumed: list[object] = []
+
 _URL_HINT = "write cm://namespace/name or secret://namespace/name for a cluster, a presigned https:// URL for an object store"
 _CLUSTER_HINT = "write cm://namespace/name or secret://namespace/name for a document in a cluster"
 _SNAPSHOT_HINT = "run 'eidos snapshot -o node.yaml' to write a snapshot"
@@ -215,6 +218,9 @@ def read_document(
         if location == STDOUT:
             if sys.stdin is None:
                 raise Unavailable("standard input is closed", "name a file with --file")
+            if sys.stdin in _consumed:
+                raise InvalidInput("standard input cannot be two documents", "name a file for one of them")
+            _consumed[:] = [sys.stdin]
             return sys.stdin.buffer.read(limit + 1)
     except OSError as fault:
         raise Unavailable(f"{location}: {os_error_reason(fault)}") from fault

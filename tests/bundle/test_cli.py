@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import subprocess
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from eidos.cli import main
 from eidos.cli.verify import LIMITS
 from tests.support.program import PROGRAM, Result, eidos, environment
 
@@ -219,3 +221,14 @@ def test_it_imports_no_reader_of_yaml_for_a_recipe_of_its_own(recipe: Path, tmp_
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines() if line.startswith("import time:")}
     assert not imported & {"yaml", "_hashlib", "tarfile", "difflib", "logging", "typing", "dataclasses", "inspect", "shlex", "gzip"}
+
+
+@pytest.mark.parametrize("flags", [("--values", "gpu-operator=-"), ("--existing", "-")])
+def test_standard_input_is_one_document(
+    recipe: Path, flags: tuple[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(recipe.read_bytes())))
+    assert main(["bundle", "-f", "-", *flags]) == 2
+    assert capsys.readouterr().err.endswith("standard input cannot be two documents\nhint: name a file for one of them\n")
+    assert not (tmp_path / "bundle").exists()
