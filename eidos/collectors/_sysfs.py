@@ -62,7 +62,7 @@ class Facts:
     def gap(self, kind: str, what: str, why: str) -> None:
         """Add a gap."""
         self.gaps.append(Gap(kind, what, why))
-        self.unread_count += kind == UNREADABLE
+        self.unread_count += kind == UNREADABLE and why != NOT_TEXT  # the rest of such a text is read
 
     def unreadable(self, fault: FileUnreadable) -> None:
         """Add a gap for a file that exists and cannot be read, with the right that would show it."""

@@ -162,7 +162,7 @@ def collect(sources: Sources) -> Iterator[Part]:
         yield Gap(REVEALED, name, "requested")
     for name, (data, paths) in subtypes:
         if data:
-            yield Subtype(name, data, {key: f"set in {path}" for key, path in paths.items()})
+            yield Subtype(name, data, {key: f"set in {path}" for key, path in paths.items() if key in data})
 
 
 class _Boot:
@@ -328,9 +328,9 @@ class _Boot:
                 continue
             if self._facts.link_name(path) == "null":
                 continue
-            gaps = len(self._facts.gaps)
+            unread = self._facts.unread_count
             text = (self._facts.line(path, FILE_LIMIT) or "").replace("\\\n", " ")
-            if len(self._facts.gaps) > gaps:
+            if self._facts.unread_count > unread:
                 yield path, ""
             for line in map(str.strip, text.splitlines()):
                 if line and line[0] not in "#;":

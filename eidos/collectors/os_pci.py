@@ -168,7 +168,7 @@ def _iommu_units(facts: Facts) -> Iterator[tuple[str, int]]:
 
 def _hides_a_card(what: str) -> bool:
     """Whether a gap leaves open which network cards there are, or where."""
-    return what.startswith(DEVICES) or what.endswith(("/uevent", "/numa_node"))
+    return what.endswith(("/uevent", "/numa_node")) or (what.startswith(DEVICES) and not what.endswith("/config"))
 
 
 def _nearest(devices: list[_Device]) -> Iterator[tuple[str, str]]:

@@ -13,7 +13,7 @@ from eidos.collectors._systemd_boot import in_boot_order, version_key
 from eidos.errors import InvalidData
 from eidos.files.host import Host
 from eidos.files.unified_kernel import read_unified_kernel
-from eidos.model.measurement import UNREADABLE, Gap
+from eidos.model.measurement import UNREADABLE, Gap, Subtype
 
 CASES = Path(__file__).parent.parent / "cases/os.boot"
 
@@ -83,3 +83,55 @@ def test_a_partition_that_reading_would_mount_is_not_read(tmp_path: Path, monkey
     monkeypatch.setattr(Host, "is_running_system", True)
     gaps = {part.what: part.why for part in os_boot.collect(Sources(Host(str(root)))) if isinstance(part, Gap) and part.kind == UNREADABLE}
     assert gaps["/efi/loader/entries"] == "not mounted now; run 'ls /efi' to have it mounted"
+
+
+def _read(root: Path) -> tuple[dict[str, Subtype], dict[str, str]]:
+    """Subtypes by name, and what could not be read."""
+    parts = list(os_boot.collect(Sources(Host(str(root)))))
+    gaps = {part.what: part.why for part in parts if isinstance(part, Gap) and part.kind == UNREADABLE}
+    return {part.name: part for part in parts if isinstance(part, Subtype)}, gaps
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Path:
+    """A host of which three files set something, each in two of its kind."""
+    files = {
+        "etc/sysctl.d/10-a.conf": "vm.swappiness = 10\n",
+        "etc/sysctl.d/20-b.conf": "vm.dirty_ratio = 5\n",
+        "etc/modprobe.d/a.conf": "options nvidia NVreg_A=1\nblacklist nouveau\n",
+        "etc/modprobe.d/b.conf": "options nvidia NVreg_B=1\n",
+        "etc/default/grub": 'GRUB_CMDLINE_LINUX="iommu=pt"\nGRUB_TIMEOUT=5\n',
+        "boot/grub/grub.cfg": "",
+    }
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    return tmp_path
+
+
+def test_a_file_that_cannot_be_read_may_set_anew_what_files_before_it_set(settings: Path) -> None:
+    for name in ("etc/sysctl.d/20-b.conf", "etc/modprobe.d/b.conf"):
+        (settings / name).unlink()
+        (settings / name).symlink_to(Path(name).name)
+    subtypes, gaps = _read(settings)
+    assert "boot-sysctl" not in subtypes
+    assert (subtypes["boot-modprobe"].data, list(subtypes["boot-modprobe"].context)) == ({"blacklist.nouveau": True}, ["blacklist.nouveau"])
+    assert set(gaps) == {"/etc/sysctl.d/20-b.conf", "/etc/modprobe.d/b.conf"}
+
+
+def test_a_comment_that_is_not_utf_8_hides_nothing(settings: Path) -> None:
+    expected = {name: part.data for name, part in _read(settings)[0].items()}
+    assert expected["boot-sysctl"] == {"/proc/sys/vm/swappiness": "10", "/proc/sys/vm/dirty_ratio": "5"}
+    for name in ("etc/sysctl.d/20-b.conf", "etc/modprobe.d/b.conf", "etc/default/grub"):
+        (settings / name).write_bytes(b"# f\xfcr uns\n" + (settings / name).read_bytes())
+    subtypes, gaps = _read(settings)
+    assert {name: part.data for name, part in subtypes.items()} == expected
+    assert len(gaps) == 3
+
+
+def test_settings_of_grub_are_no_next_boot_while_its_configuration_cannot_be_read(settings: Path) -> None:
+    (settings / "boot/grub/grub.cfg").unlink()
+    (settings / "boot/grub/grub.cfg").symlink_to("grub.cfg")
+    subtypes, gaps = _read(settings)
+    assert "boot-cmdline" not in subtypes and subtypes["boot"].data["boot-loader"] == "grub"
+    assert list(gaps) == ["/boot/grub/grub.cfg"]

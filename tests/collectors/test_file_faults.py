@@ -217,3 +217,14 @@ def test_a_machine_of_every_kind_is_read_completely(tmp_path: Path) -> None:
         assert kinds.count("gpu") == 8 == sum(key.endswith(".nics") for key in data["pci"])
         assert not any(key.endswith("speed") and "max" not in key for key in data["pci"])
         assert all(key.endswith(".speed") for key in data["pci" + VOLATILE])
+
+
+def test_who_may_read_no_capability_of_a_bridge_sees_which_card_is_near(tmp_path: Path) -> None:
+    """Of a configuration the kernel shows 64 bytes to who lacks CAP_SYS_ADMIN."""
+    copy_tree("os.pci", TESTS / "cases/os.pci/switches.in", tmp_path / "tree")
+    before = readings(run("os.pci", tmp_path / "tree")[0])
+    for path in (tmp_path / "tree").rglob("config"):
+        path.write_bytes(path.read_bytes()[:64])
+    after = readings(run("os.pci", tmp_path / "tree")[0])
+    near = {key: value for key, value in before.items() if key[1].endswith((".nics", ".nearest-nic"))}
+    assert near and near.items() <= after.items()
