@@ -681,3 +681,23 @@ def test_messages_do_not_repeat_values_of_settings_variables_and_queries() -> No
         assert result.status == 2, (arguments, result.err)
         assert SECRET not in result.err + result.out, arguments
         assert SECRET[:8] not in result.err, (arguments, environ)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("word." * 25 + "abc", True),  # 128 characters
+        ("word." * 25 + "abcd", False),
+        ("kubelet", True),
+        ("kübelet", False),
+        ("1abcdef2", True),  # digits on both sides of eight characters
+        ("1abcdefg2", False),
+    ],
+)
+def test_what_looks_like_words_is_short_and_has_few_digits(text: str, expected: bool) -> None:
+    assert is_wordy(text) is expected
+
+
+@pytest.mark.parametrize(("text", "expected"), [("ab12cdefg", False), ("ab12cdef3", True)])
+def test_letters_and_digits_change_three_times_in_what_is_random(text: str, expected: bool) -> None:
+    assert has_random_part(text) is expected
