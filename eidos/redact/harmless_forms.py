@@ -90,8 +90,8 @@ PUNCTUATION = ".:;!…-*<>~+%^=/\\@$_"
 #: Characters of a word in a message.
 _LONGEST_WORD = 24
 
-#: Characters of a time as RFC 3339 writes it, with nanoseconds and an offset.
-_LONGEST_TIME = 35
+#: Where the parts of a time are (RFC 3339, 5.6), and the greatest of each; digits of a fraction of a second.
+_TIME_LIMITS, _FRACTION_DIGITS = ((5, "12"), (8, "31"), (11, "24"), (14, "59"), (17, "60")), 9
 
 #: Digits of the longest hexadecimal number.
 _MAXIMUM_HEX_DIGITS = 8
@@ -174,8 +174,8 @@ def is_number(text: str) -> bool:
         return 2 < len(text) <= 2 + _MAXIMUM_HEX_DIGITS and all(c in "0123456789abcdefABCDEF" for c in text[2:])
     if not text.strip("0-:"):
         return "0" in text  # a key that is not set: 00000000-00000000-00000000-00000000
-    if text[:2] in ("19", "20") and "".join("0" if c.isdigit() else c for c in text[:19]) == "0000-00-00T00:00:00":
-        return len(text) <= _LONGEST_TIME and not text[19:].strip("0123456789.:+-Z")
+    if text[:2] in ("19", "20") and text[10:11] == "T":
+        return _is_time(text)
     digits, run, unit = 0, 0, ""
     for c in text[1:] if text[:1] in "+-" else text:
         if c.isdigit() and c.isascii():
@@ -187,6 +187,17 @@ def is_number(text: str) -> bool:
         else:
             unit += c
     return run > 0 and digits <= MAXIMUM_DIGITS and (not unit or unit.lower() in _UNITS)
+
+
+def _is_time(text: str) -> bool:
+    form = "".join("0" if c in "0123456789" else c for c in text)
+    zone = form[20:].lstrip("0") if form[19:20] == "." else form[19:]
+    return (
+        form.startswith("0000-00-00T00:00:00")
+        and all(text[at : at + 2] <= limit for at, limit in _TIME_LIMITS)
+        and zone in ("", "Z", "+00:00", "-00:00", "+0000", "-0000")
+        and len(form) - len(zone) <= len("0000-00-00T00:00:00.") + _FRACTION_DIGITS
+    )
 
 
 def is_version(text: str) -> bool:

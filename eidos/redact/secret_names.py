@@ -1,7 +1,7 @@
-"""Credential words in names, and tokens of well-known issuers.
+"""Credential words in names, the words that follow them in sentences, and tokens of well-known issuers.
 
-Knows spellings of names and prefixes of tokens; must not know which names are harmless all the same: lists of those are data, and
-:mod:`eidos.redact.harmless_names` reads them.
+Knows spellings of names, words of messages and prefixes of tokens; must not know which names are harmless all the same: lists of those
+are data, and :mod:`eidos.redact.harmless_names` reads them.
 """
 
 from __future__ import annotations
@@ -24,6 +24,30 @@ _NO_CREDENTIALS = word_set("bypass compass encompass trespass monkey turkey hock
 #: … or "code" behind one of these.
 _BEFORE_CODE = word_set(
     "access license activation auth backup invite pair pairing pass pin recovery reg registration security unlock verification"
+)
+
+#: What may follow "token" or "password" in a sentence, and what only leads to the next word.
+FOLLOWERS = word_set(
+    "was is are were has had have be been being for of to from in on at by with without and or nor not no as that which this the a"
+    " an its must should could cannot can may might will would does did do than then so but file files path type name names value"
+    " values field fields option flag flags parameter variable format length size age expired expires expiry invalid missing"
+    " required empty absent denied rejected refused failed failure error errors mismatch wrong incorrect unknown unauthorized"
+    " unauthenticated found available set unset given provided used authentication authorization authenticator provider plugin"
+    " plugins helper source cache request requests response responses service server endpoint review reviews rotation refresh"
+    " exchange audience issuer ring management manager store storage policy based login prompt stdin and/or usage id ids pair pairs chain"
+    " verification validation retrieval lookup negotiation generation creation decryption encryption fingerprint algorithm algorithms"
+    " agent bits data exists exist before after when while because until into credentials manipulation constraints information change"
+    " contains immediately input program requires sent specified"
+)
+
+#: What may follow each other before the secret itself: "secret key is x".
+CREDENTIALS = word_set("key keys token tokens password passphrase secret code pin auth authorization")
+
+#: What may follow "token:" in a sentence: how the next error begins.
+ERRORS = FOLLOWERS - word_set("login admin manager store type name") | word_set(
+    "permission reauthentication refreshing connection context deadline timeout expected unexpected unable could please you dial exec"
+    " executable open read lookup oauth2 http https eof unmarshal decode parse parsing connect fetch get post status server cannot no"
+    " x509 serviceaccounts"
 )
 
 #: Prefix of tokens of well-known issuers → their minimum length.

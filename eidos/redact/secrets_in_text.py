@@ -16,7 +16,7 @@ from __future__ import annotations
 from eidos.model.measurement import WITHHELD
 from eidos.redact.harmless_forms import PUNCTUATION, is_harmless, is_path, is_plain_word
 from eidos.redact.random_words import word_set
-from eidos.redact.secret_names import SHORTEST_TOKEN, has_credential_word, looks_like_token
+from eidos.redact.secret_names import CREDENTIALS, ERRORS, FOLLOWERS, SHORTEST_TOKEN, has_credential_word, looks_like_token
 from eidos.redact.urls_in_text import redact_urls
 from eidos.redact.xml_elements import redact_elements
 
@@ -28,6 +28,11 @@ if TYPE_CHECKING:
 
 #: Words between "Authorization:" and the secret (RFC 9110, 11.4); after the first two a secret is expected even without that header.
 AUTH_SCHEMES = ("bearer", "basic", "digest", "negotiate", "token", "apikey")
+
+#: Parameters that stand there in place of a secret (RFC 6750, 3; RFC 7616, 3; the distribution's "Token Authentication").
+_PARAMETERS = word_set(
+    "realm token username nonce cnonce nc uri qop response opaque algorithm stale domain charset error error_description scope service"
+)
 
 _BLANKS = " \t\r\n"
 _QUOTES = "\"'`"
@@ -43,35 +48,18 @@ _NOT_USERS = ("mailto", "sip", "acct")
 _UNIT_SUFFIXES = (".service", ".socket", ".mount", ".target", ".slice", ".scope", ".device", ".timer", ".path", ".swap")
 _DIGEST_PREFIXES = ("sha256:", "sha512:")
 
+#: Flags before "user:password", in scripts that stand in settings, too.
+_LOGIN_FLAGS = ("-u", "-U", "--user", "--proxy-user")
+
 #: Assignments inside each other; what is nested more deeply is withheld.
 _ASSIGNMENT_DEPTH = 32
 
-#: What may follow "token" or "password" in a sentence, and what only leads to the next word.
-_FOLLOWERS = word_set(
-    "was is are were has had have be been being for of to from in on at by with without and or nor not no as that which this the a"
-    " an its must should could cannot can may might will would does did do than then so but file files path type name names value"
-    " values field fields option flag flags parameter variable format length size age expired expires expiry invalid missing"
-    " required empty absent denied rejected refused failed failure error errors mismatch wrong incorrect unknown unauthorized"
-    " unauthenticated found available set unset given provided used authentication authorization authenticator provider plugin"
-    " plugins helper source cache request requests response responses service server endpoint review reviews rotation refresh"
-    " exchange audience issuer ring management manager store storage policy based login prompt stdin and/or usage id ids pair pairs chain"
-    " verification validation retrieval lookup negotiation generation creation decryption encryption fingerprint algorithm algorithms"
-    " agent bits data exists exist before after when while because until into credentials manipulation constraints information change"
-    " contains immediately input program requires sent specified"
-)
-
-#: What may follow each other before the secret itself: "secret key is x".
-_CREDENTIALS = word_set("key keys token tokens password passphrase secret code pin auth authorization")
+#: Words before "key" where it is in a file whose path follows; behind others ("api key") what looks like a path is a secret, too.
+_KEY_FILES = ("load", "loading", "read", "open", "private", "public", "ssh", "host", "tls", "identity", "for", "the")
 
 #: Words that name the owner in "password for root on gpu-07: x".
 _OWNER_WORDS = 5
 
-#: What may follow "token:" in a sentence: how the next error begins.
-_ERRORS = _FOLLOWERS - word_set("login admin manager store type name") | word_set(
-    "permission reauthentication refreshing connection context deadline timeout expected unexpected unable could please you dial exec"
-    " executable open read lookup oauth2 http https eof unmarshal decode parse parsing connect fetch get post status server cannot no"
-    " x509 serviceaccounts"
-)
 _ADJECTIVES = ("ed", "ing", "able", "ible", "valid")
 _CONNECTORS = word_set("is was are were be :")
 
@@ -112,7 +100,7 @@ def redact_text(text: str, allow: Allow | None = None, *, is_prose: bool = False
             end = at + 1
             while end < len(text) and text[end] not in _SEPARATORS and text[end : end + 2] not in _ESCAPED:
                 end += 1
-            if text[end - 1] == "$" and text[end : end + 1] in _EXPANSIONS:  # ${NAME}, $(cat FILE)
+            if text[end - 1] == "$" and text[end : end + 1] in _EXPANSIONS and scan.expects_value(text[at:end]):
                 end = max(end, text.find(_EXPANSIONS[text[end]], end, end + _EXPANSION_LENGTH) + 1)
             word, is_before_quote = text[at:end], text[end : end + 1] in ("'", '"')
             if is_before_quote and scan.expected and word.lower() in _LITERAL_PREFIXES:
@@ -162,7 +150,7 @@ class _Scanner:
         self._allow = allow
         self._is_prose = is_prose
         self._open_quotes = ["", ""]  # the quote that is open, and the escaped one
-        self._word_before = ""
+        self._words_before = ("", "")
         self._list_depth = 0  # brackets that are open, from that of a list of secrets on
         self._owner_words = 0  # that may still come before the secret: password for bob: x
         self._is_name_next = self._has_value_next = False
@@ -172,6 +160,14 @@ class _Scanner:
         return self.expected == "value" or (
             self.expected not in ("", "prose", "statement", "option") and quote != self._open_quotes[escaped]
         )
+
+    def expects_value(self, word: str) -> bool:
+        """Whether a secret ends ``word``, where an expansion begins: ``--token $(cat FILE)``, ``password=${NAME}``."""
+        is_flag, is_sentence = self.expected[:4] == "flag", self.expected in ("prose", "statement")
+        if self.expected and not (is_flag and word[0] == "-") and not (is_sentence and "=" in word):
+            return True
+        name = word.replace(":", "=").rpartition("=")[0]
+        return has_credential_word(name) or (self._has_value_next and name.lower() == "value")
 
     def continues_secret(self, quote: str, escaped: bool, before: str) -> bool:
         """Whether a quote right behind a secret opens another part of it: ``password=x"y z"``."""
@@ -215,7 +211,8 @@ class _Scanner:
     def add_word(self, word: str, is_before_quote: bool = False) -> None:
         expected, self.expected = self.expected, ""
         label, self._after_label = self._after_label, False
-        before, self._word_before = self._word_before, word
+        older, before = self._words_before
+        self._words_before = (before, word)
         owner_words, self._owner_words = self._owner_words, max(0, self._owner_words - 1)
         if self._announces_value(word):
             key = word[: len("value:")]
@@ -233,10 +230,10 @@ class _Scanner:
         elif expected == "label" and not word.strip("|>+-"):  # of YAML: the text begins in the next line
             self.expected = "label"
             self._put(word)
-        elif is_before_quote and before.lower() in AUTH_SCHEMES and word.endswith("="):
+        elif is_before_quote and before.lower() in AUTH_SCHEMES and word[-1] == "=" and word[:-1] in _PARAMETERS:
             self._start(word, before)  # a parameter: Token token="x"
         elif (
-            (expected == "label" and not (self._is_prose and _bare(word) in _ERRORS))
+            (expected == "label" and not (self._is_prose and _bare(word) in ERRORS))
             or (expected[:4] == "flag" and not word.startswith("-"))
             or (expected == "scheme" and len(word) >= 6 and not _is_follower(word))
         ):
@@ -245,14 +242,14 @@ class _Scanner:
             if _bare(word) in _CONNECTORS or not any(map(str.isalnum, word)):
                 self.expected = "label" if word.endswith(":") else "statement"
                 self._put(word)
-            elif _is_follower(word) or _bare(word) in _CREDENTIALS or word.lower() in AUTH_SCHEMES[:2] or _is_no_secret(word, before):
+            elif _is_follower(word) or _bare(word) in CREDENTIALS or word.lower() in AUTH_SCHEMES[:2] or _is_no_secret(word, before, older):
                 if word.lower() in ("for", "of") and "pass" in before.lower():
                     self._owner_words = _OWNER_WORDS
                 self._start(word, before)
             else:
                 self._put(*_withhold(word))
         elif expected == "option" and not word.startswith("-") and not any(part in word for part in ("=", WITHHELD)) and word[-1] != ":":
-            self._put(*((word, 0) if is_harmless(word) or _bare(word) in _FOLLOWERS else _withhold(word)))
+            self._put(*((word, 0) if is_harmless(word) or _bare(word) in FOLLOWERS else _withhold(word)))
         else:
             self._start(word, before)
         self._expect_in_list()
@@ -277,7 +274,8 @@ class _Scanner:
         """Add a word that nothing announced; ``before`` is the one before it."""
         name, equals, value = word.partition("=")
         label, colon, _ = name.partition(":")
-        if equals and name and not (colon and ("@" in value or has_credential_word(label))):
+        is_login = "@" in value and label and label.lower() not in _NOT_USERS and not has_credential_word(name)
+        if equals and name and not (colon and (is_login or has_credential_word(label))):
             if value.lower() in AUTH_SCHEMES and has_credential_word(name):
                 self.expected = "label"  # Authorization=Bearer x
                 self._put(word)
@@ -299,7 +297,7 @@ class _Scanner:
             self._after_label = True
             self.expected = "prose" if self._is_prose and word[-1] != "." and _bare(word) != "webhook" else ""
         else:
-            if self._is_prose and word.startswith("-") and len(word) > 1:
+            if (self._is_prose and word.startswith("-") and len(word) > 1) or word in _LOGIN_FLAGS:
                 self.expected = "option"
             self._put(*_redact_by_form(word, self._allow))
             return
@@ -314,15 +312,15 @@ def _bare(word: str) -> str:
     return word.strip(PUNCTUATION).lower()
 
 
-def _is_no_secret(word: str, before: str) -> bool:
+def _is_no_secret(word: str, before: str, older: str) -> bool:
     """Whether a word is a flag (``-p``, ``--port``, not ``-x-7`` or ``---``), or the file of a key (``Load key "/root/.ssh/id_rsa"``)."""
     if word.startswith("-"):
         return word[2:3] != "-"
-    return word.count("/") > 1 and is_path(word) and "pass" not in before.lower()
+    return before.lower() in ("key", "keys") and _bare(older) in _KEY_FILES and word.count("/") > 1 and is_path(word)
 
 
 def _is_follower(word: str) -> bool:
-    return _bare(word) in _FOLLOWERS or _bare(word).endswith(_ADJECTIVES)
+    return _bare(word) in FOLLOWERS or _bare(word).endswith(_ADJECTIVES)
 
 
 def _withhold(value: str) -> tuple[str, int]:
@@ -366,7 +364,7 @@ def _redact_by_form(word: str, allow: Allow) -> tuple[str, int]:
         at
         and name
         and user
-        and (is_jdbc or name == "iscsi" or "/" not in name + user)
+        and (is_jdbc or name == "iscsi" or "/" not in name + user or has_credential_word(user.rpartition("=")[0]))
         and not host.startswith(_DIGEST_PREFIXES)
         and not word.endswith(_UNIT_SUFFIXES)
     ):

@@ -1,8 +1,8 @@
 """Secrets where people put them: two hundred styles, each with four secrets.
 
 ``§`` stands for the secret. The kind says which door the text goes through: a boot line, a variable of a unit, an argument of a unit's
-command line (as words, separated by " | "), a field of a policy (as JSON), the image of a container, the label of a node, or what a program
-printed.
+command line (as words, separated by " | "), a field of a policy (as JSON), the image of a container, the label of a node, what a program
+printed, or a setting.
 """
 
 from __future__ import annotations
@@ -219,5 +219,23 @@ STYLES: dict[str, tuple[str, ...]] = {
         "connection string: AccountKey=§;EndpointSuffix=x",
         "<password>§</password>",
         "password=(§)",
+        "error: env:DB_PASSWORD=x/§@h is wrong",
+        "mailto:x=bob:§@h",
+        "-H 'Authorization: Bearer §='",
+        'Authorization: Negotiate §="',
+        "x $(mysql --password §)",
+        "x $(curl -u bob:§ https://example.com)",
+        "Enter passphrase for key '/root/.ssh/id_rsa': §",
+        "- name: PASSWORD\n  value: §",
+    ),
+    "setting": (
+        "$(curl --token §)",
+        "$(mysql --password §) x",
+        "$(curl -u bob:§ https://example.com)",
+        "x:api_key=a/§@h",
+        "file:12:password=a/§@x",
+        'Authorization: Basic §="',
+        "token=${§} --token $(cat §)",
+        "EnvVar{Name:PASSWORD,Value:§}",
     ),
 }

@@ -11,7 +11,7 @@ from eidos.collectors import harmless_names
 from eidos.model.measurement import WITHHELD
 from eidos.redact.command_lines import redact_command_line, redact_script, redact_tree, show_argument
 from eidos.redact.harmless_forms import is_harmless, is_image, is_number, is_reference, is_version, quote_value
-from eidos.redact.harmless_names import NameList, show_value
+from eidos.redact.harmless_names import NameList, is_not_random, show_value
 from eidos.redact.random_words import has_random_part, is_wordy
 from eidos.redact.secret_names import has_credential_word, looks_like_token
 from eidos.redact.secrets_in_text import redact_text
@@ -24,6 +24,16 @@ NO_CREDENTIALS = (CASES / "names-of-none.txt").read_text(encoding="utf-8").split
 #: A secret by any name.
 SECRET = "hunter2hunter2"
 JWT = "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJub2RlIn0.c2lnbmF0dXJl"
+
+#: Secrets of plain words, which only what stands before them gives away.
+PLAIN_SECRETS = ("swordfish", "hunter2", "correct", "horse", "rdfish", "AKIA", "Ym9i")
+
+#: Texts with a secret that only a rule for words without random parts shows, and those in which only a reader of sentences expects one.
+ONLY_BY_FORM = ("wrong: hunter22", "AKIAIOSFODNN7EXAMPLE:hunter22")
+SENTENCES = (
+    *("using key", "with secret", "login -u", "sshpass -p", "passphrase", "pass phrase", "password is:", "password -", "password of"),
+    *("assword for", "api key", "token /", "password '", 'password \\"', 'password "', 'secret "'),
+)
 
 NONE = NameList()
 UNIT = harmless_names("variables", "options")
@@ -521,6 +531,24 @@ def test_fields_lists_and_variables_of_a_tree() -> None:
         ("wrong password for bob: permission denied", "wrong password for bob: permission denied"),
         ("no password for bob here", "no password for bob here"),
         ('Load key "/root/.ssh/id_rsa": invalid format', 'Load key "/root/.ssh/id_rsa": invalid format'),
+        ("error: env:DB_PASSWORD=correct/horse@battery is wrong", f"error: env:DB_PASSWORD={WITHHELD} is wrong"),
+        ("x:api_key=correct/horse@a file:12:password=correct/horse@x", f"x:api_key={WITHHELD} file:12:password={WITHHELD}"),
+        ("app:PASSWORD=sw@rdfish x:env=PASSWORD=correct/horse@b", f"app:PASSWORD={WITHHELD} {WITHHELD}@b"),
+        ("mailto:x=bob:swordfish@h :=bob:swordfish@h", f"mailto:x={WITHHELD}@h :={WITHHELD}@h"),
+        ("x = $(echo AKIAIOSFODNN7EXAMPLE) $(curl --token swordfish)", f"x = $(echo {WITHHELD}) $(curl --token {WITHHELD})"),
+        ("$(mysql --password hunter2) $(curl -u bob:hunter2 x)", f"$(mysql --password {WITHHELD}) $(curl -u {WITHHELD} x)"),
+        ("--token -x$(mysql --password hunter2)", f"--token -x$(mysql --password {WITHHELD})"),
+        ("--token $(cat /run/x) TOKEN:${swordfish}", f"--token {WITHHELD} TOKEN:{WITHHELD}"),
+        ("Name:PASSWORD Value:$(echo swordfish)", f"Name:PASSWORD Value:{WITHHELD}"),
+        ("token x=$(mysql --password hunter2)", f"token x=$(mysql --password {WITHHELD})"),
+        *[(line, line) for line in ("echo $(date +%s)", 'exec: "$(which foo)"', "$((1 + 2))", "echo ${HOME}/x")],
+        ('"Authorization: Bearer swordfish="', f'"Authorization: Bearer {WITHHELD}"'),
+        ("-H 'Authorization: Negotiate swordfish='", f"-H 'Authorization: Negotiate {WITHHELD}'"),
+        ('Authorization: Basic Ym9iOmE="', f'Authorization: Basic {WITHHELD}"'),
+        *[(f'{line}realm="a"', f'{line}realm="a"') for line in ("WWW-Authenticate: Bearer ", 'Authorization: Digest username="bob", ')],
+        ("api key /srv/swordfish/x, secret key /run/swordfish/x", f"api key {WITHHELD}, secret key {WITHHELD}"),
+        ("token /srv/swordfish/x", f"token {WITHHELD}"),
+        ("cannot load private key /etc/kubernetes/pki/ca.key", "cannot load private key /etc/kubernetes/pki/ca.key"),
         ('password "/root/swordfish" fails', f'password "{WITHHELD}" fails'),
         ("proxyconnect tcp: at 2026-11-30T06:00:00.123Z", "proxyconnect tcp: at 2026-11-30T06:00:00.123Z"),
         ("AKIAIOSFODNN7EXAMPLE:hunter22", WITHHELD),
@@ -535,6 +563,11 @@ def test_what_programs_print(line: str, clean: str) -> None:
     assert shown == clean
     assert count == clean.count(WITHHELD)
     assert redact_text(shown) == (shown, 0)
+    secrets = [word for word in PLAIN_SECRETS if word in line and word not in clean]
+    for is_prose in (True, False):
+        if not any(sentence in line for sentence in (*ONLY_BY_FORM, *(() if is_prose else SENTENCES))):
+            shown, _ = redact_text(line, is_not_random, is_prose=is_prose)
+            assert not [word for word in secrets if word in shown], (is_prose, shown)
 
 
 @pytest.mark.parametrize(
@@ -589,6 +622,14 @@ def test_references(text: str, is_one: bool) -> None:
         *[
             (text, False)
             for text in ("2126-11-30T06:00:00Z", "2026-11-30T06:00:00x", "2026-11-30x06:00:00Z", "2026-11-30T06:00:00.1234567890+02:00")
+        ],
+        *[
+            (f"2026-{text}", is_time)
+            for text, is_time in (
+                *[(text, True) for text in ("11-30T06:00:00", "12-31T24:59:60+0100", "11-30T06:00:00.123456789-12:00")],
+                *[("11-30T06:00:00.1234567890Z", False), ("11-30T06:00:00..::++--ZZ", False), ("11-30T06:00:0\u0662Z", False)],
+                *[("13-30T06:00:00Z", False), ("12-34T06:78:90Z", False), ("11-30T25:00:00Z", False), ("11-30T06:00:61Z", False)],
+            )
         ],
     ],
 )
