@@ -7,7 +7,7 @@ to one is in its folder. Its index, ``deployer.yaml``:
 ``needs``    ``repo`` where files lie in a git repository, ``revision`` where that has no default
 ``wraps``    a folder for the packed chart of a component, in a chart around it: for deployers that read no packed chart
 ``each``     a template and its target for each component, ``when`` a variable is there; with ``collect`` its documents are items of a list
-``all``      files of the bundle
+``all``      files of the bundle; with ``variable`` a paragraph of those after it
 
 =============================  ====================================================================================
 ``component.X``                as for other templates, and: ``oci`` (the registry, without scheme), ``source`` (that or the repository)
@@ -35,6 +35,7 @@ from eidos.errors import InvalidInput, Unavailable
 from eidos.files import resources
 from eidos.model.bundle import CHECKSUMS
 from eidos.model.tree_reader import QUOTED, TreeReader
+from eidos.oci.reference import is_registry_host
 from eidos.redact.harmless_forms import is_harmless
 from eidos.redact.secret_names import has_credential_word, looks_like_token
 from eidos.redact.urls_in_text import redact_url
@@ -75,9 +76,14 @@ def list_deployers() -> dict[str, str]:
     return {HELM: "scripts that install charts with helm", **{name: _index(name).text("title") for name in resources.list_deployers()}}
 
 
+def reads_repository(name: str) -> bool:
+    """Whether a deployer reads the bundle from a git repository."""
+    return "repo" in _needs(name)
+
+
 def check_deployer(options: BundleOptions) -> None:
     """Raise InvalidInput for a deployer without what it needs, or for a place in a repository that cannot be."""
-    needs = () if options.deployer == HELM else _index(options.deployer).texts("needs")
+    needs = _needs(options.deployer)
     if "repo" not in needs:
         for name in ("repo", "path", "revision"):
             if getattr(options, name):
@@ -92,13 +98,16 @@ def check_deployer(options: BundleOptions) -> None:
     host, _, path = rest.partition("/")
     if scheme not in ("https", "http", "ssh") or not host or not path or not options.repo.isprintable() or " " in options.repo:
         raise InvalidInput(f"invalid repository {redact_url(options.repo)[0]!r}", "write https://HOST/PATH.git or git@HOST:PATH.git")
-    user, at, _ = (host if separator else options.repo).rpartition("@")
-    if (at and (scheme != "ssh" or ":" in user)) or any(mark in options.repo for mark in "?#"):
+    user, at, host = (host if separator else options.repo.partition(":")[0]).rpartition("@")
+    is_login = at and (scheme != "ssh" or ":" in user)
+    # A password with a slash ends what is before the path, so that no host is there; one of git:password@host:path has an @ after a colon.
+    is_login = is_login or ("@" in path and not is_registry_host(host)) or (not separator and ":" in options.repo.partition("@")[0])
+    if is_login or any(mark in options.repo for mark in "?#"):
         raise InvalidInput(
             "--repo: the address has a user or a credential in it, or a query", "give the deployer its credential in a Secret of its own"
         )
     if "revision" in needs and options.revision in ("", "HEAD"):
-        raise InvalidInput(f"--deployer {options.deployer} needs a branch, tag or commit of the repository", "add --revision main")
+        raise InvalidInput(f"--deployer {options.deployer} needs a branch, refs/tags/TAG or a full commit", "add --revision main")
     for name, text in (("path", options.path), ("revision", options.revision)):
         if not set(text) <= _PLAIN or text.startswith(("-", "/")) or ".." in text.split("/"):
             raise InvalidInput(f"invalid {name} {text!r}", "write it relative to the repository" if name == "path" else None)
@@ -150,7 +159,10 @@ def arrange_files(
             content = "---\n".join(map(formats.to_yaml, _fill(options.deployer, template, variables)))
         else:
             content = fill_text(template, parse_template(resources.read_text(f"{FOLDER}/{options.deployer}/{template}")), variables)
-        arranged[item.text("target") or template] = content.encode()
+        if "variable" in item:
+            variables[item.text("variable")] = Markdown(content.rstrip())
+        else:
+            arranged[item.text("target") or template] = content.encode()
     for component, _ in made:
         prefix = f"{component.id}/"
         own = {path[len(prefix) :]: content for path, content in arranged.items() if path.startswith(prefix)}
@@ -167,6 +179,10 @@ def _is_for_all(path: str) -> bool:
         return False  # they go where the deployer looks for them
     name = path.rpartition("/")[2]
     return name not in _SCRIPTS and name != CHECKSUMS and "/scripts/" not in path
+
+
+def _needs(name: str) -> tuple[str, ...]:
+    return () if name == HELM else _index(name).texts("needs")
 
 
 def _index(name: str) -> TreeReader:
@@ -195,7 +211,7 @@ def _deployer_variables(options: BundleOptions) -> Variables:
         "deployer.argocd-path": _repository_path(options, "argocd"),
     }
     is_commit = len(revision) == 40 and not revision.strip("0123456789abcdef")
-    kind = "commit" if is_commit else "ref" if revision.startswith("refs/") or revision == "HEAD" else "branch"
+    kind = "commit" if is_commit else "ref" if revision.startswith("refs/") else "branch"
     variables[f"deployer.{kind}"] = revision
     return variables
 

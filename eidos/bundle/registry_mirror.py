@@ -30,7 +30,7 @@ def parse_registry(mirror: str) -> str:
 
     text = mirror.rstrip("/")
     host, _, path = text.partition("/")
-    if "@" in host:
+    if "@" in text:
         raise InvalidInput("a registry with a username or password is not accepted, because others can see it", "run 'docker login'")
     if is_registry_host(host) and not is_host(host):
         message = f"invalid registry {mirror!r}: container runtimes look for {host}/... on docker.io"

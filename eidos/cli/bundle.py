@@ -112,7 +112,7 @@ VERB = Verb(
         Option("deployer", "deploy with helm, argocd, flux, helmfile or manifests", "NAME", default="helm", convert=_parse_deployer),
         Option("repo", "name the git repository in which the bundle will be, for argocd and flux", "URL"),
         Option("path", "name the folder of the bundle in that repository (default its root)", "DIR", flag_only=True),
-        Option("revision", "name the branch, tag or commit of that repository (default HEAD for argocd)", "REV", flag_only=True),
+        Option("revision", "name the branch, refs/tags/TAG or commit of that repository (default HEAD for argocd)", "REV", flag_only=True),
         Option(
             "existing",
             "compare with this snapshot of the cluster: use, upgrade or refuse what runs",

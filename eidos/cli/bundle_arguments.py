@@ -45,13 +45,22 @@ def read_bundle_options(values: Values) -> BundleOptions:
         images_archive=values.get("images-archive", ""),
         node_agent=values["node-agent"],
         deployer=values["deployer"],
-        repo=values["repo"] or "",
+        repo=_repository(values),
         path=values["path"] or "",
         revision=values["revision"] or "",
         existing=_read_existing(values),
         fail_fast=values["fail-fast"],
         parallel=False if values["serial"] else None,
     )
+
+
+def _repository(values: Values) -> str:
+    """The git repository. One of the environment or of a file of settings is for those bundles whose deployer reads it."""
+    if values["repo"] and not values.origins["repo"].startswith("--"):
+        from eidos.bundle.deployers import reads_repository
+
+        return values["repo"] if reads_repository(values["deployer"]) else ""
+    return values["repo"] or ""
 
 
 def _read_existing(values: Values) -> Snapshot | None:

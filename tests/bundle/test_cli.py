@@ -43,6 +43,21 @@ def test_a_folder_an_archive_or_both(recipe: Path, tmp_path: Path) -> None:
         assert (verified.status, verified.out) == (0, f"{location}: OK\n{LIMITS}\n")
 
 
+def test_the_repository_of_the_environment_or_of_the_settings_is_for_bundles_that_read_it(recipe: Path, tmp_path: Path) -> None:
+    (tmp_path / "eidos").mkdir()
+    url = "https://git.example.com/team/clusters.git"
+    (tmp_path / "eidos" / "config.yaml").write_text(f"bundle: {{repo: {url}}}\n")
+    for variables in ({"EIDOS_REPO": url}, {"XDG_CONFIG_HOME": str(tmp_path)}):
+        for deployer in ("helm", "helmfile", "argocd"):
+            folder = tmp_path / f"{deployer}-{'-'.join(variables)}"
+            words = ("bundle", "-f", str(recipe), "-b", "cert-manager", "--deployer", deployer)
+            done = eidos(*words, "-o", str(folder), env=variables)
+            assert done.status == 0, done.err
+            assert (url in (folder / "README.md").read_text()) == (deployer == "argocd")
+    done = bundle(recipe, "--deployer", "helmfile", "--repo", url, cwd=tmp_path)
+    assert done.status == 2 and "--repo is for deployers that read a git repository" in done.err
+
+
 def test_standard_input_and_output(recipe: Path, tmp_path: Path) -> None:
     command = [*PROGRAM, "bundle", "-f", "-", "-b", "cert-manager", "--archive", "-"]
     done = subprocess.run(command, input=recipe.read_bytes(), capture_output=True, env=environment(), cwd=tmp_path, check=True)

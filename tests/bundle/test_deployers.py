@@ -290,13 +290,16 @@ def test_names_of_secrets_are_no_credentials() -> None:
         ({"deployer": "flux", "repo": "https://me:token@git.example.com/x.git"}, "has a user or a credential"),
         ({"deployer": "flux", "repo": "ssh://git:token@git.example.com/x.git"}, "has a user or a credential"),
         ({"deployer": "flux", "repo": "git:token@git.example.com:x.git"}, "has a user or a credential"),
+        ({"deployer": "flux", "repo": "git:to@ken@git.example.com:x.git"}, "has a user or a credential"),
+        ({"deployer": "flux", "repo": "ssh://git:a/token@git.example.com/x.git"}, "has a user or a credential"),
+        ({"deployer": "flux", "repo": "https://me:a/token@git.example.com/x.git"}, "has a user or a credential"),
         ({"deployer": "flux", "repo": "https://git.example.com/x.git?key=token"}, "or a query"),
         ({"deployer": "flux", "repo": "https://git.example.com/x.git#token"}, "or a query"),
         ({"deployer": "flux", "repo": "file:///srv/x.git"}, "invalid repository"),
         ({"deployer": "argocd", "repo": "https://"}, "invalid repository"),
         ({"deployer": "argocd", "repo": "git@git.example.com"}, "invalid repository"),
-        ({"deployer": "flux", "repo": REPOSITORY["repo"]}, "flux needs a branch, tag or commit"),
-        ({"deployer": "flux", "repo": REPOSITORY["repo"], "revision": "HEAD"}, "flux needs a branch, tag or commit"),
+        ({"deployer": "flux", "repo": REPOSITORY["repo"]}, "needs a branch, refs/tags/TAG or a full commit"),
+        ({"deployer": "flux", "repo": REPOSITORY["repo"], "revision": "HEAD"}, "needs a branch, refs/tags/TAG or a full commit"),
         ({"path": "gpu"}, "--path is for deployers"),
         ({"deployer": "helmfile", "revision": "main"}, "--revision is for deployers"),
         ({"deployer": "argocd", "repo": REPOSITORY["repo"], "path": "../x"}, "invalid path"),
@@ -307,6 +310,41 @@ def test_a_deployer_without_what_it_needs_is_refused(options: dict[str, Any], me
     with pytest.raises(InvalidInput, match=message) as caught:
         build(recipe(), components=("cert-manager",), **options)
     assert "token" not in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("repo", "url"),
+    [
+        ("git@git.example.com:team/c@v2.git", "ssh://git@git.example.com/team/c@v2.git"),
+        ("ssh://git@git.example.com:2222/team/c@v2.git", "ssh://git@git.example.com:2222/team/c@v2.git"),
+        ("https://git.example.com/team/c@v2.git", "https://git.example.com/team/c@v2.git"),
+    ],
+)
+def test_an_at_sign_in_the_path_of_a_repository_is_no_login(repo: str, url: str) -> None:
+    made = objects(build(recipe(), components=("aws-ebs-csi-driver",), deployer="flux", **{**REPOSITORY, "repo": repo}))
+    assert made["flux/bundle-source.yaml"]["spec"]["url"] == url
+
+
+# ---- what the README says ----
+
+
+@pytest.mark.parametrize(("component", "is_read"), [("cert-manager", False), ("aws-ebs-csi-driver", True)])
+def test_the_readme_names_the_source_of_the_bundle_where_there_is_one(component: str, is_read: bool) -> None:
+    bundle = build(recipe(), components=(component,), deployer="flux", **REPOSITORY)
+    page = bundle.files["README.md"].decode()
+    assert ("flux/bundle-source.yaml" in bundle.files) == ("`flux/bundle-source.yaml`" in page) == ("Kustomizations" in page) == is_read
+    assert not [path for path in bundle.files if path.endswith("source-note.md")]
+
+
+@pytest.mark.parametrize("deployer", DEPLOYERS)
+def test_the_readme_says_which_manifests_are_applied(deployer: str) -> None:
+    bundle = bundle_of(deployer)
+    shown = {path for path in bundle.files if re.match("[^/]+/manifests/", path) and not path.startswith("node/")}
+    kustomizations = [path for path in bundle.files if path.endswith("/kustomization.yaml") and not path.startswith(f"{deployer}/")]
+    listed = {path.replace("kustomization.yaml", name) for path in kustomizations for name in load_yaml(bundle.files[path])["resources"]}
+    assert listed < shown and "gpu-operator/manifests/clusterpolicy.yaml" in shown - listed
+    page = " ".join(bundle.files["README.md"].decode().split())
+    assert "Those that its `kustomization.yaml` lists are applied, and no others" in page and "not in the chart" not in page
 
 
 # ---- manifests, rendered by helm ----
@@ -344,6 +382,8 @@ data: {a: b}
     ] == "Namespace"
     assert not any(b"aHVudGVyMg" in content for content in bundle.files.values())
     assert any("the Secrets grafana are left out" in warning for warning in bundle.warnings)
+    page = " ".join(bundle.files["README.md"].decode().split())
+    assert "What is to be applied is in `rendered/`" in page and "not in the chart" not in page
 
 
 def test_without_helm_there_are_no_rendered_manifests(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
