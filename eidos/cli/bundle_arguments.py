@@ -6,6 +6,7 @@ Knows how a label, a namespace or a file of values is written on the command lin
 from __future__ import annotations
 
 from eidos.cli import document_locations
+from eidos.cli.path_access import PATH_TIMEOUT_S, check_file_system
 from eidos.errors import EidosError, InvalidData, InvalidInput
 from eidos.formats import from_text
 
@@ -118,6 +119,7 @@ def _component_values(argument: str, values: Values) -> ComponentValues:
     id, equals, location = argument.partition("=")
     if not equals or not id or not location:
         raise InvalidInput(f"--values: invalid value {argument!r}", "write COMPONENT=FILE")
+    check_file_system(values.origins.get("values", "--values"), location, min(values["timeout"], PATH_TIMEOUT_S))
     try:
         data = document_locations.read_document(location, missing_hint="write COMPONENT=FILE", values=values)
         return ComponentValues(id, TreeReader(from_text(data, location), location).tree, location)

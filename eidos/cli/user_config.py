@@ -143,13 +143,13 @@ def read_user_config(path: str | None) -> UserConfig:
 def check_file_systems(verb: Verb, values: Values) -> None:
     """Raise Timeout when a path that an option or an operand names lies on a file system that does not answer."""
     timeout_s = min(values.get("timeout") or PATH_TIMEOUT_S, PATH_TIMEOUT_S)
-    for name, completion in [(option.name, option.completion) for option in verb.options] + [
-        (operand.name, operand.completion) for operand in verb.operands
+    for name, completion, origin in [(option.name, option.completion, option.flag) for option in verb.options] + [
+        (operand.name, operand.completion, operand.name) for operand in verb.operands
     ]:
         value = values.get(name) if completion and name not in WITH_DEADLINES else None
         for path in value if isinstance(value, tuple) else (value,):
             if isinstance(path, str):
-                check_file_system(values.origins.get(name, name), path, timeout_s)
+                check_file_system(values.origins.get(name, origin), path, timeout_s)
 
 
 def resolve_options(
