@@ -63,13 +63,13 @@ def read_pipe(fd: int, limit: int, subject: str, timeout_s: float = WRITING_TIME
 
     poll = select.poll()
     poll.register(fd, select.POLLIN)
-    data, left_ms = b"", OPENING_TIMEOUT_S * 1000
+    data, left_ms = bytearray(), OPENING_TIMEOUT_S * 1000
     while len(data) <= limit:
         try:
             part = os.read(fd, min(1 << 16, limit + 1 - len(data)))
         except BlockingIOError as fault:  # a program has it open
             if not poll.poll(timeout_s * 1000):
-                hint = "check the program that writes to this pipe"
+                hint = "check the program that writes to this pipe, or write its output to a file first"
                 raise Timeout(f"{subject}: no data within {timeout_s:g} s", hint) from fault
             continue
         data += part
@@ -81,4 +81,4 @@ def read_pipe(fd: int, limit: int, subject: str, timeout_s: float = WRITING_TIME
         left_ms = 0.0
         if data or any(event == select.POLLHUP for _, event in events):
             break
-    return data
+    return bytes(data)

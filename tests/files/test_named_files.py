@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import threading
-import time
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -73,26 +72,40 @@ def test_a_pipe_without_a_writer_times_out(pipe: Path, monkeypatch: pytest.Monke
 def test_a_pipe_whose_writer_writes_nothing_times_out(pipe: Path) -> None:
     fd = os.open(pipe, os.O_RDWR | os.O_NONBLOCK)
     try:
-        with pytest.raises(Timeout, match=r"^pipe: no data within 0\.05 s$"):
+        with pytest.raises(Timeout, match=r"^pipe: no data within 0\.05 s$") as caught:
             read_pipe(fd, 100, "pipe", 0.05)
+        assert caught.value.hint == "check the program that writes to this pipe, or write its output to a file first"
     finally:
         os.close(fd)
 
 
 def test_a_writer_that_comes_late_and_waits_is_waited_for(pipe: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(eidos.files, "OPENING_TIMEOUT_S", 0.5)
-    is_done = threading.Event()
+    monkeypatch.setattr(eidos.files, "OPENING_TIMEOUT_S", 0.0)  # it has passed when the program writes
+    has_waited = threading.Event()
+    read_file = os.read
+
+    def read(fd: int, size: int) -> bytes:
+        try:
+            return read_file(fd, size)
+        except BlockingIOError:
+            has_waited.set()
+            raise
 
     def write() -> None:
-        with open(pipe, "wb", buffering=0) as file:
-            time.sleep(1)  # longer than a program has to open the pipe
-            file.write(b"late")
-            is_done.set()
+        with open(write_end, "wb", buffering=0) as file:
+            if has_waited.wait(60):
+                file.write(b"late")
 
+    reading = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    write_end = os.open(pipe, os.O_WRONLY)
+    monkeypatch.setattr(os, "read", read)
     thread = threading.Thread(target=write, daemon=True)
     thread.start()
-    assert read_named_file(str(pipe), 100) == b"late"
-    assert is_done.wait(60)
+    try:
+        assert read_pipe(reading, 100, "pipe") == b"late"
+    finally:
+        thread.join(60)
+        os.close(reading)
 
 
 def test_what_cannot_be_read_is_an_error(tmp_path: Path) -> None:
