@@ -15,9 +15,11 @@ def parse_timestamp(text: str) -> float | None:
 
     >>> parse_timestamp("1970-01-02T00:00:00Z"), parse_timestamp("1970-01-01T02:00:00+02:00"), parse_timestamp("soon")
     (86400.0, 0.0, None)
+    >>> [parse_timestamp("2026-11-29T06:00:00" + end) for end in (".Z", "+99:99", "+24:00", "-01:60", "")]
+    [None, None, None, None, None]
     """
     date, offset = text[:19], text[19:]
-    if offset.startswith("."):
+    if offset[:1] == "." and "0" <= offset[1:2] <= "9":
         offset = offset[1:].lstrip("0123456789")
     shape = "".join("0" if "0" <= char <= "9" else char for char in date + offset)
     if shape not in ("0000-00-00T00:00:00Z", "0000-00-00T00:00:00+00:00", "0000-00-00T00:00:00-00:00"):
@@ -32,7 +34,10 @@ def parse_timestamp(text: str) -> float | None:
     seconds = float(days * 86400 + hour * 3600 + minute * 60 + second)
     if offset == "Z":
         return seconds
-    shift = int(offset[1:3]) * 3600 + int(offset[4:6]) * 60
+    hours, minutes = int(offset[1:3]), int(offset[4:6])
+    if hours > 23 or minutes > 59:
+        return None
+    shift = hours * 3600 + minutes * 60
     return seconds - shift if offset[0] == "+" else seconds + shift
 
 
@@ -50,10 +55,13 @@ def is_calendar_day(text: str) -> bool:
 
 
 def days_after(day: str, days: int) -> str:
-    """The day that comes so many days after another.
+    """The day that comes so many days after another, at the latest the last one that has a year of four digits.
 
     >>> days_after("2026-11-29", 90), days_after("2024-02-28", 1)
     ('2027-02-27', '2024-02-29')
+    >>> days_after("9999-12-31", 90)
+    '9999-12-31'
     """
     year, month, date = map(int, day.split("-"))
-    return time.strftime("%Y-%m-%d", time.localtime(time.mktime((year, month, date + days, 12, 0, 0, 0, 0, -1))))
+    later = time.strftime("%Y-%m-%d", time.localtime(time.mktime((year, month, date + days, 12, 0, 0, 0, 0, -1))))
+    return later if len(later) == len(day) else "9999-12-31"

@@ -120,7 +120,8 @@ def _read(out: bytes, version: str) -> ExecCredential:
         raise _InvalidOutput("neither a token nor a certificate")
     if not token.isascii() or not token.isprintable():
         raise _InvalidOutput("its token contains characters that a header cannot hold")
-    expires_s = parse_timestamp(expires) if expires else None
+    # Small letters and a blank are the same to RFC 3339 (section 5.6).
+    expires_s = parse_timestamp(expires.replace(" ", "T", 1).upper()) if expires else None
     if expires and expires_s is None:
         raise _InvalidOutput("invalid expirationTimestamp; expected an RFC 3339 time")
     return ExecCredential(token, certificate.encode() or None, key.encode() or None, expires_s)

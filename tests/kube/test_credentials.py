@@ -95,6 +95,13 @@ def test_a_credential_holds_until_it_expires(tmp_path: Path, server: ApiServer) 
         assert runs(folder) == count, "what is about to expire is not used"
 
 
+@pytest.mark.parametrize("when", ["2099-01-02 03:04:05Z", "2099-01-02t03:04:05z", "2099-01-02T03:04:05.5+01:00"])
+def test_an_expiry_is_written_in_any_form_of_rfc_3339(tmp_path: Path, server: ApiServer, when: str) -> None:
+    credentials = asks(tmp_path, server, plugin(tmp_path, f"echo '{credential(token='abc', expirationTimestamp=when)}'"))
+    assert [credentials.authorization() for _ in range(2)] == ["Bearer abc"] * 2
+    assert runs(tmp_path) == 1
+
+
 def test_a_rejected_credential_is_renewed(tmp_path: Path, server: ApiServer) -> None:
     script = f'echo \'{{"kind":"ExecCredential","apiVersion":"{V1}","status":{{"token":"t\'$(wc -l <{tmp_path}/runs)\'"}}}}\''
     credentials = asks(tmp_path, server, plugin(tmp_path, script))
