@@ -76,7 +76,7 @@ def _letters(number: int) -> str:
 
 
 def unknown_reason(finding: Finding) -> str:
-    """Why a finding is unknown, without the path of its own that no other shares.
+    """Why a finding is unknown, without the path that could not be read, which differs from finding to finding.
 
     >>> from eidos.model.finding import Finding
     >>> text = "could not read OS.net.*.bond: /sys/class/net: of a container; needs hostNetwork: true"

@@ -130,7 +130,7 @@ def kubeconfig_paths(environ: Mapping[str, str]) -> list[str]:
 
 def _missing_reason(environ: Mapping[str, str], paths: list[str]) -> str:
     if "://" in environ.get("KUBECONFIG", ""):
-        return "KUBECONFIG names files, and no URL"
+        return "KUBECONFIG: a URL is not a file"
     if environ.get("KUBECONFIG"):
         return f"KUBECONFIG: {', '.join(paths) or 'no path'}: no such file"
     return f"{paths[0] if paths else '$HOME/.kube/config'} does not exist, and this is not a pod with a service account"

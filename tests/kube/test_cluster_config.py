@@ -70,7 +70,7 @@ def test_nothing_is_configured(tmp_path: Path) -> None:
     assert "--kubeconfig" in (fault.value.hint or "")
     with pytest.raises(NotApplicable, match="KUBECONFIG: /x/a, /x/b: no such file"):
         load_cluster({**NOWHERE, "KUBECONFIG": "/x/a:/x/b:/x/a:"}, root=str(tmp_path))
-    with pytest.raises(NotApplicable, match="KUBECONFIG names files, and no URL"):
+    with pytest.raises(NotApplicable, match="KUBECONFIG: a URL is not a file"):
         load_cluster({**NOWHERE, "KUBECONFIG": "https://bob:hunter22@example.com/x?y=hunter22"}, root=str(tmp_path))
     with pytest.raises(NotApplicable):
         load_cluster({}, root=str(tmp_path))
