@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 MAXIMUM_WORDS = 12
 
 #: Characters to which no shell gives a meaning.
-_PLAIN = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.,:=/@+%-"
+SHELL_PLAIN = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.,:=/@+%-"
 
 #: How many words of a longer list are shown.
 SHOWN_WORDS = 10
@@ -70,7 +70,7 @@ def quote_word(text: str) -> str:
     >>> quote_word("iommu=pt"), quote_word("a b")
     ('iommu=pt', "'a b'")
     """
-    if text and not text.strip(_PLAIN):
+    if text and not text.strip(SHELL_PLAIN):
         return text
     return "'" + text.replace("'", "'\"'\"'") + "'"
 

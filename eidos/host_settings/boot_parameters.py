@@ -23,7 +23,7 @@ from __future__ import annotations
 from eidos.host_settings.setting import BOOT, PREFIX, Delivery, HostFacts, Setting, SettingFile, Unsettable, safe_name
 from eidos.host_settings.system_files import FOLDER_FILE
 from eidos.model.record import replace
-from eidos.wording import quote_word
+from eidos.wording import SHELL_PLAIN, quote_word
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ _GRUB = ("", "grub", "bls")
 _GRUBBY = ("rhel", "rocky", "oraclelinux", "amazonlinux")
 
 #: Characters that neither a shell nor GRUB's scripts nor the kernel gives a meaning.
-_PLAIN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.,:=/@+%-")
+_PLAIN = frozenset(SHELL_PLAIN)
 
 #: What a value may have besides, in single quotes of GRUB: separators of its scripts. Quotes, ``$`` and the like are refused.
 _QUOTABLE = frozenset(";&|<>(){}[]*?!~#^")

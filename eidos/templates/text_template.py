@@ -16,6 +16,7 @@ from __future__ import annotations
 from eidos.errors import InvalidData
 from eidos.model.number_format import format_scalar
 from eidos.templates.placeholder import ABSENT, MalformedPlaceholder, parse_text
+from eidos.wording import quote_word
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -30,7 +31,6 @@ _HTML = {
     **dict.fromkeys((*range(9), 11, 12, *range(14, 32), *range(0x7F, 0xA0)), "\ufffd"),
     **{ord(char): f"&#{ord(char)};" for char in "&<>\"'"},
 }
-_PLAIN_CODE = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_./:=+@,%")
 
 
 class Markdown(str):
@@ -93,7 +93,7 @@ def _markdown(value: Any, context: str) -> str:
         return escape_markdown(text)
     text = text.translate(_LINE_BREAKS)
     if context == "fence":
-        return text if text and set(text) <= _PLAIN_CODE else shell_word(text)
+        return quote_word(text)
     return text.replace("`", "'")
 
 
