@@ -202,6 +202,20 @@ def recommending(subtype: str, readings: dict[str, str | bool]) -> Recipe:
 
 
 @pytest.mark.parametrize(
+    ("path", "reason", "status"),
+    [
+        ("gpu-3/inforom.image", "the InfoROM is corrupted", FAIL),
+        ("gpu-3/inforom.image", "corrupted", FAIL),
+        ("gpu-3/serial", "the InfoROM is corrupted", FAIL),
+        ("gpu-1/power.limit", "data corrupted", PASS),
+    ],
+)
+def test_a_reason_that_names_no_inforom_is_about_something_else(path: str, reason: str, status: str) -> None:
+    report = report_of(plant(Fault("gpu-inforom-corrupted", "", {}, gaps={path: reason})))
+    assert {finding.id: finding.status for finding in report.findings}["gpu-inforom-corrupted"] == status
+
+
+@pytest.mark.parametrize(
     ("id", "efa", "bus", "status"),
     [
         ("no adapter", True, "8086:1533", NOT_APPLICABLE),

@@ -10,7 +10,7 @@ from eidos.check.evaluation import RuleContext, RuleResult, read_instances, unkn
 from eidos.check.node_readings import GPUS
 from eidos.model.condition_nodes import Judgement
 
-_KEY, _CORRUPTED = ".inforom.image", "corrupted"
+_KEY, _INFOROM, _CORRUPTED = ".inforom.image", "inforom", "corrupted"
 
 
 def judge(context: RuleContext) -> RuleResult:
@@ -19,7 +19,11 @@ def judge(context: RuleContext) -> RuleResult:
     versions, gaps = read_instances(node, GPUS, _KEY)
     outcome = node.outcomes.get("gpu")
     reported = {f"GPU.{what.replace('/', '.', 1)}": why for what, why in outcome.unreadable.items()} if outcome else {}
-    corrupted = {path: why for path, why in {**reported, **gaps}.items() if path.startswith(GPUS) and _CORRUPTED in why.lower()}
+    corrupted = {
+        path: why
+        for path, why in {**reported, **gaps}.items()
+        if path.startswith(GPUS) and _CORRUPTED in why.lower() and (_INFOROM in why.lower() or f".{_INFOROM}." in path)
+    }
     if corrupted:
         names = dict.fromkeys(path.split(".")[1] for path in corrupted)
         return RuleResult(Judgement(False, corrupted), actual=f"corrupted ({', '.join(names)})")
