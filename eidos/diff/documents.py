@@ -194,7 +194,7 @@ def _without_secrets(value: Any, name: str) -> Any:
         return {key: _without_secrets(each, variable if key == "value" else str(key)) for key, each in value.items()}
     if isinstance(value, list):
         return [_without_secrets(each, name) for each in value]
-    if value in ("", None, True, False):
+    if value == "" or value is None or isinstance(value, bool):
         return value
     from eidos.redact.secret_names import has_credential_word  # few comparisons are of values
     from eidos.redact.secrets_in_text import redact_text

@@ -153,6 +153,12 @@ def test_a_comparison_of_bundles_shows_no_value_that_is_named_after_a_credential
     assert changes == {"env": (hidden, hidden), "password": (WITHHELD, WITHHELD), "key": ("one", "two"), "x": ("one", "two")}
 
 
+def test_a_number_may_be_a_credential_and_a_switch_is_none() -> None:
+    old, new = (Bundle({"a.yaml": f"password: {value}\ntoken: {switch}\n".encode()}, ()) for value, switch in ((0, "true"), (1, "false")))
+    changes = {change.path.partition(": ")[2]: (change.old, change.new) for change in compare(old, new).changes}
+    assert changes == {"password": (WITHHELD, WITHHELD), "token": (True, False)}
+
+
 def test_a_comparison_of_bundles_shows_no_secret_in_a_value_of_any_name() -> None:
     values = {
         "proxy": "http://bob:hunter22@proxy.example.com",
