@@ -43,7 +43,7 @@ NOT_PULLED = "not pulled"
 _ALGORITHMS, _HEX = ("sha256", "sha384", "sha512", "blake3"), "0123456789abcdef"
 
 #: What a reference has besides letters and digits (distribution/reference, "Grammar").
-_REFERENCE_MARKS = "./:@_-+"
+_REFERENCE_MARKS = "./:@_-+[]"
 
 #: The registry of a name without one, and the namespace of its official images (distribution/reference, "normalized names").
 _REGISTRY, _LIBRARY = "docker.io", "library/"
@@ -72,7 +72,7 @@ def drop_login(image: str) -> str:
     name, at, last = reference.rpartition("@")
     image = name.rpartition("@")[2] + at + last if _is_digest(last) else last
     # A password has the "?", or the query an address: either side may be secret.
-    return image if "@" not in query and all(c.isalnum() or c in _REFERENCE_MARKS for c in image) else WITHHELD
+    return image if "@" not in query and image.isascii() and all(c.isalnum() or c in _REFERENCE_MARKS for c in image) else WITHHELD
 
 
 def _is_digest(text: str) -> bool:

@@ -39,6 +39,9 @@ SIZE_LIMIT = 256 << 10
 #: Values per label and names per reading: the first pair whose readings fit into the limit is used.
 BOUNDS = ((32, 32), (32, 8), (16, 2), (8, 0), (0, 0))
 
+#: Digits at the end of a word of a name, as in rack12, and characters of a suffix that makes a name unique, as in pool-x7k2p.
+_NAME_DIGITS, _SUFFIX_LENGTH = 3, 5
+
 
 class Topology:
     """The nodes that were added."""
@@ -56,7 +59,7 @@ class Topology:
         self._names.append(node["metadata"]["name"])
         for label, value in (node["metadata"].get("labels") or {}).items():
             # Only labels without a domain are the user's own (Kubernetes, "Labels and Selectors"); clouds have ids of many forms.
-            if value and (has_credential_word(label) or not ("/" in label or is_identifier(value))):
+            if value and (has_credential_word(label) or not ("/" in label or is_identifier(value) or _is_name(value))):
                 self.withheld.add(label)
                 value = WITHHELD
             if label not in VOLATILE_LABELS:
@@ -100,6 +103,21 @@ class Topology:
         if not shown and not inverse:
             return str(len(nodes))
         return f"{len(nodes)}: {'all but ' if inverse else ''}{', '.join(shown + more)}"
+
+
+def _is_name(value: str) -> bool:
+    """Whether a label's value is a name in parts, of which one at most is random and short.
+
+    >>> [_is_name(value) for value in ("row3-rack7-u12", "pool-x7k2p", "pool-x7k2p-q9z4t", "Zq7k-D02m-Wx91-LpTe")]
+    [True, True, False, False]
+    """
+    suffixes = []
+    for part in value.split("-"):
+        word = part.rstrip("0123456789")
+        is_word = not word or (word.isalpha() and word.islower() and is_identifier(word))
+        if not is_word or len(part) - len(word) > _NAME_DIGITS:
+            suffixes.append(part)
+    return len(suffixes) <= 1 and all(len(suffix) <= _SUFFIX_LENGTH for suffix in suffixes)
 
 
 def collect(sources: Sources) -> Iterator[Part]:

@@ -102,15 +102,28 @@ def test_an_image_is_named_without_a_login(name: str, clean: str) -> None:
     assert k8s_image.drop_login(name) == k8s_image.drop_login(clean) == clean
 
 
+@pytest.mark.parametrize("name", ["[fd00::1]:5000/gpu/driver:1", "[2001:db8::1]/gpu/driver:1"])
+def test_an_image_of_a_registry_with_an_ipv6_address_is_shown(name: str) -> None:
+    images = k8s_image.Images()
+    images.add({"spec": {"containers": [{"name": "x", "image": name}]}})
+    assert images.readings()[0] == {"driver": "1", name: k8s_image.NOT_PULLED} and not images.with_login
+
+
+def test_an_image_with_letters_of_no_reference_is_withheld() -> None:
+    assert k8s_image.drop_login("registry.example.com/gpu/drïver:1") == "<withheld>"
+
+
 def test_a_label_that_may_be_a_secret_is_withheld() -> None:
     labels = {"password": "4711", "key": "", "note": "Zq7kD02mWx91LpTe", "team": "gpu-2", "node": "i-0123456789abcdef0"}
+    labels.update({"rack": "row3-rack7-u12", "pool": "pool-x7k2p", "licence": "Zq7k-D02m-Wx91-LpTe"})
     result = k8s_topology.Topology()
     result.add({"metadata": {"name": "a", "labels": {**labels, "oci.example.com/block": "5tjxbt2dwca"}}})
     assert set(result.readings()) == {
         *("nodes", "label.password=<withheld>", "label.note=<withheld>", "label.key=", "label.team=gpu-2"),
         *("label.node=i-0123456789abcdef0", "label.oci.example.com/block=5tjxbt2dwca"),
+        *("label.rack=row3-rack7-u12", "label.pool=pool-x7k2p", "label.licence=<withheld>"),
     }
-    assert result.withheld == {"password", "note"}
+    assert result.withheld == {"password", "note", "licence"}
 
 
 # -- laws --
