@@ -43,8 +43,10 @@ keep_script() {
   cp -R "$here/." "$STATE/bundle/"
 }
 
+# changed NUMBER: its commands run, now or, when this run is killed, in the next one.
 changed() {
   is_changed "$1" || CHANGED="$CHANGED$1 "
+  if [ "$MODE" = apply ]; then rm -f "$STATE/done.$1"; fi
 }
 
 # place PATH TEXT
@@ -114,20 +116,20 @@ drop_stale() {
   if [ "$MODE" = show ] || [ ! -f "$STATE/paths" ]; then return 0; fi
   while IFS= read -r path; do
     case $PLACED in *" $path "*) continue ;; esac
-    if [ -e "$STATE/after$path" ] && is_same "$ROOT$path" "$STATE/after$path"; then
-      restore "$path"
-      rm -f "$STATE/after$path"
+    if [ -e "$STATE/after$path" ] && is_ours "$path"; then
       case $path in
         /etc/sysctl.d/*) changed 1 ;;
         /etc/systemd/*) changed 5 ;;
         /etc/default/*) changed 6 ;;
         /etc/crio/*) changed 9 ;;
       esac
+      restore "$path"
+      rm -f "$STATE/after$path" "$STATE/earlier$path"
     fi
   done <"$STATE/paths"
 }
 
-# Where it started this host, settings of GRUB have no effect.
+# Settings of GRUB have no effect on a host that systemd-boot started.
 is_systemd_boot() {
   (tr -d '\000' <"$ROOT/sys/firmware/efi/efivars/LoaderInfo-4a67b082-0a4c-41cf-b6c7-440b29bb8c4f") 2>/dev/null | grep -q systemd-boot
 }
@@ -217,7 +219,8 @@ run_commands() {
   if [ -f "$here/boot-parameters" ]; then set_boot_parameters; fi
   if [ -n "$PERSISTENCED" ]; then
     if [ "$MODE" = apply ] && [ -z "$ROOT" ] && [ ! -e "$STATE/persistenced" ]; then
-      systemctl is-enabled nvidia-persistenced.service >"$STATE/persistenced" 2>/dev/null || :
+      systemctl is-enabled nvidia-persistenced.service >"$STATE/copy" 2>/dev/null || :
+      mv "$STATE/copy" "$STATE/persistenced"
     fi
     run 7 'systemctl daemon-reload'
     run 7 'systemctl enable nvidia-persistenced.service'
@@ -335,12 +338,12 @@ undo_commands() {
   case $(cat "$STATE/persistenced" 2>/dev/null) in disabled) undo 'systemctl disable --now nvidia-persistenced.service' ;; esac
 }
 
-# later NAME FOLDER...: files that are read after NAME in these folders; of files of one name that of the first folder counts.
+# later NAME FOLDER...: files with its suffix that are read after NAME in these folders; of files of one name that of the first folder counts.
 later() {
   name=$1
   shift
   for folder in "$@"; do
-    for file in "$ROOT$folder"/*; do
+    for file in "$ROOT$folder"/*."${name##*.}"; do
       if [ -f "$file" ]; then printf '%s %s\n' "${file##*/}" "$file"; fi
     done
   done | LC_ALL=C sort -s -k 1,1 | LC_ALL=C awk -v name="$name" '($1 "") > (name "") && !seen[$1]++ { print $2 }'

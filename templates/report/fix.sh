@@ -28,31 +28,53 @@ usage() {
   say 'ROOT=FOLDER: change the files of another root; commands are not run'
 }
 
-# Where the replaced files are kept. It is there as a whole or not at all, whenever the script is interrupted.
+# Where the replaced files are kept. The folder is created complete or not at all, even if the script is killed.
 open_state() {
   if [ -d "$STATE" ]; then
     return 0
   fi
-  made=
-  for folder in /var /var/lib /var/lib/eidos; do
+  clean
+  final=$STATE
+  top=$final
+  for folder in /var/lib/eidos /var/lib /var; do
     if [ ! -d "$ROOT$folder" ]; then
-      mkdir "$ROOT$folder"
-      made="$made $folder"
+      top=$ROOT$folder
     fi
   done
-  final=$STATE
-  STATE=$final.new
-  rm -rf "$STATE" "$final.old"
-  mkdir -m 700 "$STATE"
+  STATE=$top.eidos-new${final#"$top"}
+  mkdir -p "$STATE"
+  chmod 700 "$STATE"
   keep_script
   : >"$STATE/paths"
   : >"$STATE/generated"
   : >"$STATE/folders"
-  for folder in $made; do
-    printf '%s\n' "$folder" >>"$STATE/folders"
+  for folder in /var /var/lib /var/lib/eidos; do
+    if [ ! -d "$ROOT$folder" ]; then
+      printf '%s\n' "$folder" >>"$STATE/folders"
+    fi
   done
-  mv "$STATE" "$final"
+  mv "$top.eidos-new" "$top"
   STATE=$final
+}
+
+# Takes it away, with the folders that were made for it and hold nothing else, in one step.
+close_state() {
+  top=$STATE
+  for folder in /var/lib/eidos /var/lib /var; do
+    if ! grep -qx "$folder" "$STATE/folders" || [ "$(ls -A "$ROOT$folder")" != "${top##*/}" ]; then
+      break
+    fi
+    top=$ROOT$folder
+  done
+  mv "$top" "$top.eidos-old"
+  clean
+}
+
+# What a killed run left of these folders.
+clean() {
+  for folder in "$STATE" "$ROOT/var/lib/eidos" "$ROOT/var/lib" "$ROOT/var"; do
+    rm -rf "$folder.eidos-new" "$folder.eidos-old"
+  done
 }
 
 # Another script may take the place of this one: this is the one that takes back what it changed.
@@ -128,13 +150,21 @@ put() {
   if [ -d "$ROOT$1" ]; then
     fail "cannot write $ROOT$1: it is a folder" 'move the folder away'
   fi
+  # Killed from here on, the next run repeats the commands, and either text is taken back.
+  rm -f "$STATE/done.$NUMBER"
   keep "$1" paths
   make_folder "${1%/*}"
   mkdir -p "$STATE/after${1%/*}"
+  if is_same "$ROOT$1" "$STATE/after$1"; then
+    mkdir -p "$STATE/earlier${1%/*}"
+    cp "$STATE/after$1" "$STATE/copy"
+    mv "$STATE/copy" "$STATE/earlier$1"
+  fi
   printf '%s' "$2" >"$STATE/after$1"
   printf '%s' "$2" >"$ROOT$1.eidos-new"
   chmod 644 "$ROOT$1.eidos-new"
   mv -f "$ROOT$1.eidos-new" "$ROOT$1"
+  rm -f "$STATE/earlier$1"
   say "   wrote $1"
 }
 
@@ -144,7 +174,8 @@ keep_live() {
     return 0
   fi
   mkdir -p "$STATE/live/${1%/*}"
-  cat "$ROOT/proc/sys/$1" >"$STATE/live/$1"
+  cat "$ROOT/proc/sys/$1" >"$STATE/copy"
+  mv "$STATE/copy" "$STATE/live/$1"
 }
 
 restore_live() {
@@ -213,6 +244,11 @@ is_same() {
   fi
 }
 
+# is_ours PATH: the file has a text that this script wrote.
+is_ours() {
+  is_same "$ROOT$1" "$STATE/after$1" || is_same "$ROOT$1" "$STATE/earlier$1"
+}
+
 restore() {
   if [ -e "$STATE/absent$1" ]; then
     rm -f "$ROOT$1"
@@ -256,13 +292,16 @@ apply() {
 revert() {
   STATUS=0
   if [ ! -d "$STATE" ]; then
-    rm -rf "$STATE.new" "$STATE.old"
+    clean
     say 'nothing to revert'
     return 0
   fi
+  # Whatever becomes of this run, the next --apply repeats its commands.
+  rm -f "$STATE"/done.*
   # What was changed since is left alone; files that commands write are compared before those run.
   : >"$STATE/unchanged"
   while IFS= read -r path; do
+    rm -f "$ROOT$path.eidos-new"
     if is_same "$ROOT$path" "$STATE/after$path" || { ! exists "$ROOT$path" && ! exists "$STATE/after$path"; }; then
       printf '%s\n' "$path" >>"$STATE/unchanged"
     fi
@@ -272,9 +311,9 @@ revert() {
     if [ ! -e "$STATE/after$path" ]; then
       continue
     fi
-    if is_same "$ROOT$path" "$STATE/after$path"; then
+    if is_ours "$path"; then
       restore "$path"
-      rm -f "$STATE/after$path"
+      rm -f "$STATE/after$path" "$STATE/earlier$path"
     elif is_same "$ROOT$path" "$STATE/before$path" || { [ -e "$STATE/absent$path" ] && ! exists "$ROOT$path"; }; then
       rm -f "$STATE/after$path"
     else
@@ -296,18 +335,12 @@ revert() {
     folders="$folder
 $folders"
   done <"$STATE/folders"
-  remove_folders
-  mv "$STATE" "$STATE.old"
-  rm -rf "$STATE.old"
-  remove_folders
-  say 'reverted'
-}
-
-# Those that were made and are empty again.
-remove_folders() {
+  # Those that were made and are empty again.
   printf '%s' "$folders" | while IFS= read -r folder; do
     rmdir "$ROOT$folder" 2>/dev/null || :
   done
+  close_state
+  say 'reverted'
 }
 
 # begin NAME: what MODE says; replaced files are kept under this name.

@@ -316,6 +316,7 @@ def test_what_is_applied_is_taken_back_to_the_byte(system: str, tmp_path: Path) 
         ("usr/lib/sysctl.d/zz.conf", "-vm.overcommit_memory = 0", "vm.overcommit_memory is overridden: /usr/lib/sysctl.d/zz.conf"),
         ("etc/sysctl.d/91-x.conf", "net.ipv4.tcp_rmem=4096\t87380 268435456\n", ""),
         ("etc/sysctl.d/10-x.conf", "net.core.rmem_max = 5\n", ""),
+        ("etc/sysctl.d/99-x.conf.dpkg-old", "net.core.rmem_max = 5\n", ""),
         (
             "etc/default/grub.d/99-x.cfg",
             'GRUB_CMDLINE_LINUX_DEFAULT=" quiet"\n',
@@ -356,34 +357,58 @@ def test_what_an_earlier_bundle_brought_is_taken_back(tmp_path: Path) -> None:
     assert apply(copy, root, "--revert").returncode == 0 and read_tree(root) == before
 
 
-#: Programs that change files, at each of which a run of the script may be killed.
-PROGRAMS = ("cp", "mv", "mkdir", "chmod", "rm", "rmdir", "cmp")
+#: Programs that read and change files, at each of which a run of the script may be killed.
+PROGRAMS = ("cat", "cp", "mv", "mkdir", "chmod", "rm", "rmdir", "cmp")
+
+#: More than any run uses.
+LAST_PROGRAM = 50
 
 
-def killed(folder: Path, root: Path, number: int, when: str, *flags: str) -> None:
-    """Runs the script and kills it before or after the program of that number."""
+def killed(folder: Path, root: Path, number: int, when: str, *flags: str) -> tuple[bool, str]:
+    """Runs the script and kills it before or after the program of that number; whether it used so many, and its output."""
     programs = root.parent / "programs"
     programs.mkdir(exist_ok=True)
     for name in PROGRAMS:
         real = shutil.which(name)
         count = f'echo >>"{programs}/count"; [ "$(wc -l <"{programs}/count")" -eq {number} ] || exec {real} "$@"'
         run_it = f'{real} "$@"; ' if when == "after" else ""
-        (programs / name).write_text(f"#!/bin/sh\n{count}\n{run_it}kill -9 $PPID\n")
+        (programs / name).write_text(f"#!/bin/sh\n{count}\n{run_it}kill -9 0\n")
         (programs / name).chmod(0o755)
     (programs / "count").write_text("")
     environment = {**os.environ, "ROOT": str(root), "PATH": f"{programs}:{os.environ['PATH']}"}
-    subprocess.run(["sh", str(folder / "apply.sh"), *flags], capture_output=True, check=False, env=environment)
+    command = ["sh", str(folder / "apply.sh"), *flags]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment, start_new_session=True)
+    used = (programs / "count").read_text().count("\n")
+    assert (done.returncode, used) == (-9, number) or (done.returncode == 0 and used < number), done.stderr
+    return used == number, done.stdout
 
 
-@pytest.mark.parametrize("when", ["before", "after"])
-@pytest.mark.parametrize("number", range(1, 37))
-@pytest.mark.exhaustive(sample=6)
-def test_a_run_that_is_killed_can_be_repeated_and_taken_back(number: int, when: str, tmp_path: Path) -> None:
-    folder = written(node_files({**UBUNTU, "gpu": "gb200"}), tmp_path / "node")
-    root = make_root(tmp_path / "root", "ubuntu")
-    (root / "var/lib/eidos").mkdir(parents=True)
+def root_to_kill_in(folder: Path, system: str) -> Path:
+    """A root where a file of the bundle has another text, and /var is there or not."""
+    root = make_root(folder / "root", system)
     (root / "etc/sysctl.d").mkdir()
     (root / "etc/sysctl.d/90-eidos.conf").write_text("vm.swappiness = 3\n")
+    if system == "ubuntu":
+        (root / "var/lib").mkdir(parents=True)
+    return root
+
+
+kills = pytest.mark.parametrize(
+    ("number", "when", "system"),
+    [
+        pytest.param(number, when, system, id=f"{number}-{when}-{system}")
+        for number in range(1, LAST_PROGRAM + 1)
+        for when in ("before", "after")
+        for system in ("ubuntu", "rhel")
+    ],
+)
+
+
+@kills
+@pytest.mark.exhaustive(sample=6)
+def test_a_run_that_is_killed_can_be_repeated_and_taken_back(number: int, when: str, system: str, tmp_path: Path) -> None:
+    folder = written(node_files({**UBUNTU, "gpu": "gb200"}), tmp_path / "node")
+    root = root_to_kill_in(tmp_path, system)
     before = read_tree(root)
     killed(folder, root, number, when)
     assert apply(folder, root, "--revert").returncode == 0 and read_tree(root) == before
@@ -392,6 +417,81 @@ def test_a_run_that_is_killed_can_be_repeated_and_taken_back(number: int, when: 
     assert (root / "etc/sysctl.d/90-eidos.conf").read_text() == (folder / "sysctl.d/90-eidos.conf").read_text()
     killed(folder, root, number, when, "--revert")
     assert apply(folder, root, "--revert").returncode == 0 and read_tree(root) == before
+
+
+@kills
+@pytest.mark.exhaustive(sample=6)
+def test_an_upgrade_that_is_killed_can_be_repeated_and_taken_back(number: int, when: str, system: str, tmp_path: Path) -> None:
+    """Commands run once more when their files or parameters may have changed since they last did."""
+    tool = "not run in another root: " + ("update-grub" if system == "ubuntu" else "grubby ")
+    folder = written(node_files({**UBUNTU, "gpu": "gb200"}), tmp_path / "node")
+    other = Path(shutil.copytree(folder, tmp_path / "other"))
+    shutil.rmtree(other / "units")
+    for name in ("boot-parameters", "grub.d/90-eidos.cfg"):
+        (other / name).write_text((folder / name).read_text().replace("hugepages=5128", "hugepages=64"))
+    (other / "sysctl.d/90-eidos.conf").write_text("vm.swappiness = 1\n")
+    root = root_to_kill_in(tmp_path, system)
+    before = read_tree(root)
+    assert apply(folder, root).returncode == 0
+    killed(other, root, number, when)
+    assert apply(other, root, "--revert").returncode == 0 and read_tree(root) == before, "taken back"
+    assert apply(folder, root).returncode == 0
+    _, output = killed(other, root, number, when)
+    again = apply(other, root)
+    assert again.returncode == 0 and tool in output + again.stdout, "repeated"
+    assert (root / "etc/sysctl.d/90-eidos.conf").read_text() == "vm.swappiness = 1\n"
+    killed(other, root, number, when, "--revert")
+    again = apply(other, root)
+    assert again.returncode == 0
+    assert tool in again.stdout or (number, when) == (1, "before"), "applied anew unless nothing was taken back"
+    assert apply(other, root, "--revert").returncode == 0 and read_tree(root) == before
+
+
+def test_a_killed_restore_leaves_no_part_of_a_file_that_a_tool_wrote(tmp_path: Path) -> None:
+    folder = written(node_files(UBUNTU), tmp_path / "node")
+    root = make_root(tmp_path / "root", "rhel")
+    before = read_tree(root)
+    assert apply(folder, root).returncode == 0
+    (root / "var/lib/eidos/node-tuning/generated").write_text("/boot/loader/entries/a.conf\n")
+    (root / "boot/loader/entries/a.conf.eidos-new").write_text("opt")
+    assert apply(folder, root, "--revert").returncode == 0 and read_tree(root) == before
+
+
+@pytest.mark.root
+def test_the_state_of_a_unit_is_recorded_once_systemd_answers(tmp_path: Path) -> None:
+    """In a mount namespace, with a systemctl that is killed with the script when it is first asked for a state."""
+    if os.geteuid() or subprocess.run(["unshare", "--mount", "true"], capture_output=True, check=False).returncode:
+        pytest.skip("needs root and mount namespaces")
+    files = {name: text for name, text in node_files(UBUNTU).items() if name in ("apply.sh", "functions.sh", "persistence-mode")}
+    folder = written(files, tmp_path / "node")
+    (tmp_path / "etc/systemd/system").mkdir(parents=True)
+    (tmp_path / "etc/systemd/system/nvidia-persistenced.service").write_text("[Service]\nExecStart=/bin/true\n")
+    (tmp_path / "var-lib").mkdir()
+    (tmp_path / "bin").mkdir()
+    log = tmp_path / "log"
+    program = tmp_path / "bin/systemctl"
+
+    def run_script(answer: str, *flags: str) -> int:
+        program.write_text(f'#!/bin/sh\necho "$@" >>{log}\ncase $1 in is-enabled) {answer} ;; esac\n')
+        program.chmod(0o755)
+        mounts = f"mount --bind {tmp_path}/etc /etc && mount --bind {tmp_path}/var-lib /var/lib"
+        script = f"{mounts} && PATH={tmp_path}/bin:$PATH exec sh {folder}/apply.sh {' '.join(flags)}"
+        environment = {name: value for name, value in os.environ.items() if name != "ROOT"}
+        command = ["unshare", "--mount", "sh", "-c", script]
+        return subprocess.run(command, capture_output=True, check=False, env=environment, start_new_session=True).returncode
+
+    assert run_script("kill -9 0") == -9
+    assert run_script("echo disabled; exit 1") == 0
+    assert run_script("echo enabled", "--revert") == 0
+    assert log.read_text().splitlines()[-1] == "disable --now nvidia-persistenced.service"
+    assert not (tmp_path / "var-lib/eidos").exists()
+
+
+def test_no_run_uses_more_programs_than_it_is_killed_at(tmp_path: Path) -> None:
+    folder = written(node_files({**UBUNTU, "gpu": "gb200"}), tmp_path / "node")
+    root = root_to_kill_in(tmp_path, "rhel")
+    for flags in ((), ("--revert",)):
+        assert killed(folder, root, LAST_PROGRAM, "before", *flags)[0] is False
 
 
 def test_what_a_person_changed_since_is_left_alone(tmp_path: Path) -> None:
