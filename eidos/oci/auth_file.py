@@ -28,8 +28,11 @@ _NOT_FOUND = b"credentials not found"
 #: Other names of Docker Hub in files of logins.
 _DOCKER_HUB = ("docker.io", "index.docker.io", "registry-1.docker.io")
 
-#: What helpers answered, by program and host: one may take a second, and a mirror has a hundred repositories.
-_helper_answers: dict[tuple[str, str], Credential | None] = {}
+#: What helpers answered, and until when it counts (on ``time.monotonic``), by program and host: one may take a second, and a mirror has a
+#: hundred repositories; the token that one prints may be valid for an hour.
+_helper_answers: dict[tuple[str, str], tuple[float, Credential | None]] = {}
+
+ANSWER_LIFETIME_S = 300.0
 
 _HINT = "log in again with 'docker login' or 'podman login'"
 
@@ -83,11 +86,13 @@ def _read_auth_file(path: str, *, is_required: bool) -> dict[str, Any]:
         # A pipe would block; a link is followed, because a mounted Secret has them.
         with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC), "rb") as file:
             data = file.read(FILE_LIMIT + 1) or b""
-    except FileNotFoundError as fault:
-        if is_required:
-            raise Unavailable(f"REGISTRY_AUTH_FILE: {path}: no such file", _HINT) from fault
-        return {}
     except (OSError, ValueError) as fault:
+        if is_required and isinstance(fault, FileNotFoundError):
+            raise Unavailable(f"REGISTRY_AUTH_FILE: {path}: no such file", _HINT) from fault
+        # Podman's folders may be those of root. Docker's file is the last: that it cannot be read is why there is no login.
+        is_closed = isinstance(fault, PermissionError) and not path.endswith("/config.json") and not os.path.lexists(path)
+        if not is_required and (is_closed or isinstance(fault, (FileNotFoundError, NotADirectoryError))):
+            return {}
         raise Unavailable(f"{path}: {os_error_reason(fault)}", "make it readable, or set REGISTRY_AUTH_FILE") from fault
     try:
         tree = from_text(data, path, FILE_LIMIT)
@@ -169,15 +174,17 @@ def _ask_helper(helper: object, host: str, path: str, environ: Mapping[str, str]
         raise Unavailable(f"{path}: {name} is not in PATH", f"install it, or {_HINT}")
     deadline = min(deadline, time.monotonic() + HELPER_TIMEOUT_S)
     server = "https://index.docker.io/v1/" if host in _DOCKER_HUB else host
-    if (program, server) in _helper_answers:
-        return _helper_answers[program, server]
+    answered = _helper_answers.get((program, server))
+    if answered and time.monotonic() < answered[0]:
+        return answered[1]
     result = run_program(Command((name, "get"), server.encode(), program, environ), deadline, OUTPUT_LIMIT)
     if result.outcome == TIMED_OUT:
         raise Timeout(f"{path}: {name} timed out", "run it by hand to see what it waits for, or raise --timeout")
     if result.outcome == NOT_STARTED:
         raise Unavailable(f"{path}: {name} cannot be run: {result.start_failure}", "run it by hand to see why")
     if result.status and _NOT_FOUND in result.output.lower() + result.errors.lower():
-        return _helper_answers.setdefault((program, server), None)
+        _helper_answers[program, server] = (time.monotonic() + ANSWER_LIFETIME_S, None)
+        return None
     if result.outcome == TOO_MUCH_OUTPUT or result.status:
         reason = "printed too much" if result.outcome == TOO_MUCH_OUTPUT else f"failed with status {result.shell_status}"
         raise Unavailable(f"{path}: {name} {reason}", f"run 'echo {host} | {name} get' by hand to see why")
@@ -189,4 +196,5 @@ def _ask_helper(helper: object, host: str, path: str, environ: Mapping[str, str]
     if not isinstance(username, str) or not isinstance(secret, str):
         raise InvalidData(f"{path}: {name} printed no credential", f"run 'echo {host} | {name} get' by hand to see why")
     credential = Credential("", "", secret, path) if username == TOKEN_USER else Credential(username, secret, "", path)
-    return _helper_answers.setdefault((program, server), credential)
+    _helper_answers[program, server] = (time.monotonic() + ANSWER_LIFETIME_S, credential)
+    return credential

@@ -67,6 +67,7 @@ class RegistryAuth:
 
         Raises AuthError when the token server rejects us, and what :func:`~eidos.oci.auth_file.find_credential` raises.
         """
+        self._is_searched = self._is_searched and rejected is None  # the login may have expired, too
         challenges = {challenge.scheme: challenge for challenge in reversed(parse_challenges(challenge_header))}
         if "bearer" in challenges:
             self.header = f"Bearer {self._fetch_token(challenges['bearer'])}"
@@ -78,7 +79,7 @@ class RegistryAuth:
 
     @property
     def credential(self) -> Credential | None:
-        """The login for the repository, looked up once."""
+        """The login for the repository, looked up once, and again when it was rejected."""
         if not self._is_searched:
             self._credential = find_credential(self._reference.host, self._reference.repository, self._environ, self._deadline)
             self._is_searched = True

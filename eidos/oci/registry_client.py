@@ -233,7 +233,10 @@ class RegistryClient:
         elif status == 400 and b"SSL certificate" in response.body:
             advice = "use --client-cert or EIDOS_CLIENT_CERT: this registry requires a certificate"
         elif location:
-            advice = f"use the address {self.resolve_location(parse_url(self.origin), location).origin}, to which it redirects"
+            try:
+                advice = f"use the address {self.resolve_location(parse_url(self.origin), location).origin}, to which it redirects"
+            except RegistryError as fault:
+                advice = fault.hint
         return _failure(f"{subject}: the registry failed: status {status}{words}", status, response.headers, advice)
 
     def close(self) -> None:

@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 import os
 import ssl
+import subprocess
+import sys
+import tempfile
 import time
 from base64 import b64encode
 from pathlib import Path
@@ -14,7 +17,8 @@ import pytest
 import trustme
 
 from eidos.errors import EidosError, InvalidData, Timeout, Unavailable
-from eidos.oci.artifact import Artifact, ArtifactLayer, open_artifact, push_artifact, read_layer
+from eidos.oci import auth_file as auth_file_module
+from eidos.oci.artifact import Artifact, ArtifactLayer, open_artifact, push_artifact, read_attestations, read_layer
 from eidos.oci.auth_file import Credential, auth_files, find_credential
 from eidos.oci.blob import blob_of_bytes
 from eidos.oci.reference import Reference
@@ -189,6 +193,22 @@ def test_the_authority_of_a_registry_is_not_the_only_one_where_it_redirects(tmp_
             open_artifact(tls_store(far.host), "v1")
 
 
+@pytest.mark.parametrize("location", ["http://192.0.2.1/page", "ftp://192.0.2.1/", "https://[", "https://192.0.2.1/page"])
+def test_a_refusal_over_tls_has_its_status_wherever_it_leads(tmp_path: Path, location: str) -> None:
+    """The referrers of a registry that has no API for them are then below their tag."""
+    with OciRegistry(tls=_authority(tmp_path, "own.pem"), has_referrers=False) as registry:
+        registry.before = lambda received: Reply(303, headers={"Location": location}) if "/referrers/" in received.path else None
+        settings = RegistrySettings(ca=(tmp_path / "own.pem").read_bytes())
+        client = RegistryClient(Reference(registry.host, "team/a", "v1"), settings, time.monotonic() + AMPLE_S, lambda message: None)
+        CLIENTS.append(client)
+        at = RegistryStore(client)
+        digest = push_artifact(at, Artifact("application/vnd.example.v1", ARTIFACT.layers, {"a.sig": b"a"}), "v1").digest
+        assert read_attestations(at, digest) == {"a.sig": b"a"}
+        with pytest.raises(RegistryError, match="the registry failed: status 303") as fault:
+            client.send("GET", client.url(f"referrers/{digest}"), (200,), follows_303=False)
+        assert (fault.value.status, bool(fault.value.hint)) == (303, True)
+
+
 def test_redirects_end(tmp_path: Path) -> None:
     with OciRegistry() as registry:
         at = store(registry, {})
@@ -302,6 +322,57 @@ def test_files_are_read_in_order(tmp_path: Path) -> None:
         find({**environ, "REGISTRY_AUTH_FILE": missing})
 
 
+def test_a_login_is_found_behind_folders_that_are_no_folders(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    environ = {"XDG_RUNTIME_DIR": str(tmp_path / "file"), "XDG_CONFIG_HOME": "/dev/null", "DOCKER_CONFIG": str(tmp_path)}
+    (tmp_path / "config.json").write_text(json.dumps({"auths": {"registry.example.com": {"auth": encoded()}}}))
+    assert getattr(find(environ), "username", None) == USER
+    assert find({**environ, "DOCKER_CONFIG": str(tmp_path / "file")}) is None
+    with pytest.raises(Unavailable, match="not a directory"):
+        find({"REGISTRY_AUTH_FILE": str(tmp_path / "file" / "auth.json")})
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can become another user")
+@pytest.mark.parametrize(
+    ("closed", "outcome"),
+    [
+        ("run", USER),
+        ("config", USER),
+        ("docker", "docker/config.json: permission denied"),
+        ("own", "own/auth.json: permission denied"),
+        ("run/containers/auth.json", "run/containers/auth.json: permission denied"),
+    ],
+)
+def test_a_login_is_found_behind_folders_of_root(closed: str, outcome: str) -> None:
+    """As those of podman under sudo, or /run/containers without a session; docker's own file says why there is no login."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        for below in ("run/containers", "config", "docker", "own"):
+            (folder / below).mkdir(parents=True)
+        login = json.dumps({"auths": {"registry.example.com": {"auth": encoded()}}})
+        (folder / "docker" / "config.json").write_text(login)
+        if closed.endswith(".json"):
+            (folder / closed).write_text(login)
+        (folder / closed).chmod(0o700)
+        code = """
+import os, sys, time
+from eidos.errors import EidosError
+from eidos.oci import auth_file
+environ = dict(XDG_RUNTIME_DIR=f"{sys.argv[1]}/run", XDG_CONFIG_HOME=f"{sys.argv[1]}/config", DOCKER_CONFIG=f"{sys.argv[1]}/docker")
+if sys.argv[2] == "own":
+    environ["REGISTRY_AUTH_FILE"] = f"{sys.argv[1]}/own/auth.json"
+for user in 0, 65534:  # root imports what there is
+    os.setgroups([]); os.setgid(user); os.setuid(user)
+    try:
+        print(auth_file.find_credential("registry.example.com", "a", environ, time.monotonic() + 60).username)
+    except EidosError as fault:
+        print(fault.message)
+"""
+        done = subprocess.run([sys.executable, "-c", code, name, closed], capture_output=True, text=True, check=True, timeout=60)
+        assert done.stdout.strip().endswith(outcome)
+
+
 @pytest.mark.parametrize(
     "content",
     [
@@ -358,6 +429,31 @@ def test_a_helper_runs_once_for_a_host(tmp_path: Path, answer: str) -> None:
     for host, repository in (("a.example.com", "x"), ("a.example.com", "y"), ("b.example.com", "x")):
         assert (find(environ, host, repository) is None) == ("exit" in answer)
     assert (tmp_path / "runs").read_text() == "\n\n"
+
+
+def test_what_a_helper_prints_is_valid_for_some_minutes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(auth_file_module, "ANSWER_LIFETIME_S", -1.0)
+    for number, answer in enumerate(('echo \'{"Username": "a", "Secret": "b"}\'', "echo credentials not found; exit 1")):
+        environ = helper(tmp_path, f"echo >>{tmp_path}/runs{number}; {answer}")
+        for _ in range(2):
+            find(environ)
+        assert (tmp_path / f"runs{number}").read_text() == "\n\n\n"[:-1]
+
+
+@pytest.mark.parametrize("tokens", [True, False])
+def test_a_password_that_expires_is_looked_up_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tokens: bool) -> None:
+    """A helper may print one that is valid for an hour, and a long upload takes more."""
+    monkeypatch.setattr(auth_file_module, "ANSWER_LIFETIME_S", -1.0)
+    (tmp_path / "password").write_text("first-password")
+    environ = helper(tmp_path, f'printf \'{{"Username":"{USER}","Secret":"%s"}}\' "$(cat {tmp_path}/password)"')
+    with OciRegistry(users={USER: "first-password"}, tokens=tokens) as registry:
+        at = store(registry, environ)
+        push_artifact(at, ARTIFACT, "v1")
+        registry.users[USER] = "second-password"
+        registry.issued.clear()
+        (tmp_path / "password").write_text("second-password")
+        push_artifact(at, ARTIFACT, "v2")
+        assert open_artifact(at, "v2").manifest == ARTIFACT.manifest
 
 
 def test_a_helper_may_have_an_identity_token(tmp_path: Path) -> None:
