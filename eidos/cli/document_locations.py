@@ -311,19 +311,19 @@ def _read_keys(location: str, values: Values | None) -> dict[str, bytes]:
     return {key: content for key in keys if (content := stored.value(key)) is not None}
 
 
-def read_snapshot(location: str, values: Values | None = None) -> tuple[Snapshot, bytes]:
+def read_snapshot(location: str, values: Values | None = None, missing_hint: str = _SNAPSHOT_HINT) -> tuple[Snapshot, bytes]:
     """The snapshot at a location, and its bytes; raises an EidosError that says what is there instead."""
     from eidos.workflow import parse_snapshot
 
-    data = read_document(location, missing_hint=_SNAPSHOT_HINT, values=values, expected="a snapshot")
+    data = read_document(location, missing_hint=missing_hint, values=values, expected="a snapshot")
     return parse_snapshot(data, _display_name(location)), data
 
 
-def read_listed_snapshot(folder: str, name: str) -> tuple[Snapshot, bytes]:
+def read_listed_snapshot(folder: str, name: str, missing_hint: str = _SNAPSHOT_HINT) -> tuple[Snapshot, bytes]:
     """The snapshot in a file of a folder. Raises as :func:`read_snapshot` and :func:`require_file`."""
     path = os.path.join(folder, name)
     require_file(path)
-    return read_snapshot(path)
+    return read_snapshot(path, missing_hint=missing_hint)
 
 
 def require_file(path: str) -> None:

@@ -281,19 +281,19 @@ def _written(node: str, snapshot: Snapshot) -> NodeSource:
 
 def _read_folder(folder: str, pseudonyms: Pseudonyms | None) -> EvidenceSources:
     """The snapshots of a folder, as 'eidos fleet' writes it. Raises NotFound without any, and for a file what reading it raises."""
-    from eidos.cli.fleet_check import snapshot_files
+    from eidos.cli.fleet_check import read_saved_cluster, snapshot_files
     from eidos.fleet import results
 
     nodes: list[NodeSource] = []
     for name in snapshot_files(folder, folder):
         snapshot, document = document_locations.read_listed_snapshot(folder, name)
         nodes.append(NodeSource(snapshot.node or os.path.splitext(name)[0], snapshot, document))
-    summary, cluster_file = (f"{name}.yaml" for name in (results.SUMMARY, results.CLUSTER))
-    unanswered = _unanswered(os.path.join(folder, summary), pseudonyms) if os.path.exists(os.path.join(folder, summary)) else ()
-    if not os.path.exists(os.path.join(folder, cluster_file)):
+    summary = os.path.join(folder, f"{results.SUMMARY}.yaml")
+    unanswered = _unanswered(summary, pseudonyms) if os.path.lexists(summary) else ()
+    cluster = read_saved_cluster(folder)
+    if cluster is None:
         return EvidenceSources(tuple(nodes), True, unanswered=unanswered)
-    cluster, document = document_locations.read_listed_snapshot(folder, cluster_file)
-    return EvidenceSources(tuple(nodes), True, cluster, document, unanswered)
+    return EvidenceSources(tuple(nodes), True, *cluster, unanswered)
 
 
 def _unanswered(path: str, pseudonyms: Pseudonyms | None) -> tuple[str, ...]:

@@ -158,14 +158,22 @@ def saved_cluster(folder: str, faults: list[tuple[str, EidosError]]) -> Snapshot
 
     Why they cannot be read is added to ``faults``: the nodes are judged all the same.
     """
-    from eidos.fleet.results import CLUSTER
-
-    name = f"{CLUSTER}.yaml"
     try:
-        return document_locations.read_listed_snapshot(folder, name)[0] if os.path.lexists(os.path.join(folder, name)) else None
+        cluster = read_saved_cluster(folder)
+        return cluster and cluster[0]
     except EidosError as fault:
         faults.append(("nodes are judged without the cluster: ", fault))
         return None
+
+
+def read_saved_cluster(folder: str) -> tuple[Snapshot, bytes] | None:
+    """The same and its bytes. Raises what reading them raises."""
+    from eidos.fleet.results import CLUSTER
+
+    name = f"{CLUSTER}.yaml"
+    if not os.path.lexists(os.path.join(folder, name)):
+        return None
+    return document_locations.read_listed_snapshot(folder, name, "run 'eidos fleet --kubernetes' again")
 
 
 def _read_saved(folder: str, files: list[str]) -> Generator[tuple[str, NodeAnswer], None, None]:

@@ -256,19 +256,26 @@ def test_findings_fail_it_only_with_fail_on(evidence: Run, node: Path, tmp_path:
         (("BROKEN", "-o", "a.tar.gz"), 2, "broken.yaml"),
         (("SUMMARY", "-o", "a.tar.gz"), 2, "summary.yaml: unanswered"),
         (("PIPE", "-o", "a.tar.gz"), 2, "pipe.yaml: not a file"),
+        (("CLUSTER", "-o", "a.tar.gz"), 2, "run 'eidos fleet --kubernetes' again"),
+        (("LINK", "-o", "a.tar.gz"), 2, "link/summary.yaml: no such file"),
     ],
 )
 def test_what_is_refused_is_named_and_nothing_is_written(
     evidence: Run, node: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...], status: int, message: str
 ) -> None:
-    for name in ("empty", "broken", "here", "summary", "pipe"):
+    for name in ("empty", "broken", "here", "summary", "pipe", "cluster", "link"):
         (tmp_path / name).mkdir()
-    for name in ("broken", "summary"):
+    for name in ("broken", "summary", "cluster", "link"):
         shutil.copy(node, tmp_path / name / "good.yaml")
     (tmp_path / "summary" / "summary.yaml").write_text("unanswered: 3")
     (tmp_path / "broken" / "broken.yaml").write_text("kind: [")
     os.mkfifo(tmp_path / "pipe" / "pipe.yaml")
-    paths = {"NODE": str(node), **{name.upper(): str(tmp_path / name) for name in ("empty", "broken", "summary", "pipe")}}
+    for folder, name in (("cluster", "cluster.yaml"), ("link", "summary.yaml")):
+        (tmp_path / folder / name).symlink_to("removed.yaml")
+    paths = {
+        "NODE": str(node),
+        **{name.upper(): str(tmp_path / name) for name in ("empty", "broken", "summary", "pipe", "cluster", "link")},
+    }
     monkeypatch.chdir(tmp_path / "here")
     done = evidence(*(paths.get(word, word) for word in words))
     assert (done.status, done.out) == (status, "") and message in done.err

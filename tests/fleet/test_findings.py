@@ -109,6 +109,9 @@ def test_exit_statuses_of_check(folder: Path, capfd: pytest.CaptureFixture[str])
     status, out, error = fleet(capfd, "--from", "nodes", "--check", "--allow-unknown")
     assert (status, "3 nodes" in out, "error: nodes are judged without the cluster: nodes/cluster.yaml" in error) == (3, True, True), error
     (folder / "cluster.yaml").unlink()
+    (folder / "cluster.yaml").symlink_to("removed.yaml")
+    assert "hint: run 'eidos fleet --kubernetes' again" in fleet(capfd, "--from", "nodes", "--check")[2]
+    (folder / "cluster.yaml").unlink()
     (folder / "broken.yaml").write_text("{")
     status, out, error = fleet(capfd, "--from", "nodes")
     assert (status, "broken" in out, "no snapshot of 1 of 4 nodes" in error) == (3, True, True)
