@@ -48,6 +48,8 @@ def open_plugin(path: str) -> Plugin:
         parts = name.split("/")
         if len(parts) == 1:
             raise InvalidInput(f"{path}/{name} is not a folder", "put the file into a folder of this name")
+        if parts[-1] in IGNORED:
+            continue
         if parts[0] in ("checks", "recipes") and not name.endswith(ENDINGS):
             raise InvalidInput(f"{path}/{name}: unexpected file", f"names of files there end with {list_words(ENDINGS)}")
         if parts[0] == "collectors" and not parts[-1].startswith("_"):

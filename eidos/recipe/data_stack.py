@@ -12,7 +12,7 @@ import os
 from eidos import formats
 from eidos.errors import InvalidInput
 from eidos.model.record import Record
-from eidos.recipe.data_folder import FILES, FOLDERS, LIMIT, canonical, read_folder
+from eidos.recipe.data_folder import ENDINGS, FILES, FOLDERS, LIMIT, canonical, read_folder
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -58,6 +58,7 @@ def parts_of_plugins(plugins: Sequence[Plugin]) -> tuple[DataPart, ...]:
     for plugin in plugins:
         files = plugin.folder("recipes")
         files.update({name: content for name, content in plugin.files.items() if name.startswith("checks/")})
+        files = {name: content for name, content in files.items() if name.endswith(ENDINGS)}
         if files:
             parts.append(DataPart(plugin.path, files, "recipes/"))
     return tuple(parts)

@@ -181,7 +181,7 @@ def test_links_are_refused(run: Run) -> None:
         ("collectors/gpu_gpu.py", "there are readings of 'gpu.gpu' already"),
         ("collectors", "collectors is not a folder"),
         ("checks", "checks is not a folder"),
-        ("checks/README.md", "unexpected file"),
+        ("checks/x.md", "unexpected file"),
         ("recipes/overlays/x.txt", "unexpected file"),
         ("collectors/gpu.py", "not the name of a collector"),
         ("collectors/tpu_x.py", "not the name of a collector"),
@@ -195,6 +195,16 @@ def test_names_that_a_plugin_cannot_have(run: Run, name: str, words: str) -> Non
     write(f"acme/{name}", "")
     status, _, err = run("snapshot", "--plugin", "acme")
     assert status == 2 and words in err
+
+
+def test_files_of_documentation_may_lie_in_each_folder(run: Run) -> None:
+    example()
+    for name in ("collectors/README", "checks/README.md", "recipes/LICENSE", "recipes/overlays/README.md"):
+        write(f"acme/{name}", "text: [\n")
+    status, _, err = run("recipe", "list", "--plugin", "acme")
+    assert (status, err) == (0, "")
+    write("recipe.yaml", run("recipe", "--plugin", "acme")[1])
+    assert "README" not in run("snapshot", "--plugin", "acme", "--only", "os.release")[2]
 
 
 def test_two_plugins_with_one_collector_and_missing_folders(run: Run) -> None:
