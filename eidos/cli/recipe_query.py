@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from eidos import log
 from eidos.cli import document_locations
+from eidos.cli.commands import BUILT_FOR
 from eidos.cli.options import Option
 from eidos.errors import InvalidInput
 from eidos.model.query import FIELDS
@@ -61,9 +62,8 @@ def open_store(data: Sequence[str] | None, values: Values | None = None) -> Stor
 
         worst = next((fault for fault in faults if fault.severity == ERROR), faults[0])
         flags = " ".join([*(f"--plugin {plugin.path}" for plugin in plugins), *(f"--data {location}" for location in data)])
-        log.warn(
-            f"{flags}: lint found {count_of(len(faults), 'issue')}, the worst: {worst}", hint=f"run 'eidos recipe lint {flags}' to see all"
-        )
+        see_all = f"run 'eidos recipe lint {flags}' to see all" + (", with the full eidos.pyz" if BUILT_FOR else "")
+        log.warn(f"{flags}: lint found {count_of(len(faults), 'issue')}, the worst: {worst}", hint=see_all)
     return opened
 
 

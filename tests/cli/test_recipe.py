@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 import yaml
 
+from eidos.cli import recipe_query
+
 ROOT = Path(__file__).resolve().parent.parent.parent
 SHARED = ROOT.parent / "shared" / "fixtures"
 
@@ -333,6 +335,19 @@ def test_data_of_ones_own_is_laid_over_the_shipped(pyz: Path, tmp_path: Path) ->
     status, out, errors = recipe(pyz, "--data", str(tmp_path), "--gpu", "h100")
     assert (status, out) == (2, "")  # a fault of form refuses
     assert "zz-mine.yaml" in errors and "measurments" in errors and "did you mean 'measurements'" in errors
+
+
+@pytest.mark.parametrize(("purpose", "hint"), [("", "to see all\n"), ("servers", "to see all, with the full eidos.pyz\n")])
+def test_the_hint_to_lint_names_a_file_that_can(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], purpose: str, hint: str
+) -> None:
+    (tmp_path / "overlays").mkdir()
+    (tmp_path / "overlays" / "mine.yaml").write_text(
+        "key: {gpu: h100}\nmeasurements: [{type: OS, subtypes: [{subtype: x, data: {y: z}}]}]\n"
+    )
+    monkeypatch.setattr(recipe_query, "BUILT_FOR", purpose)
+    recipe_query.open_store([str(tmp_path)])
+    assert capfd.readouterr().err.endswith(f"run 'eidos recipe lint --data {tmp_path}' {hint}")
 
 
 def test_constraints_that_contradict_name_both_layers(pyz: Path, tmp_path: Path) -> None:
