@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 #: Seconds that the file system of the configuration file has to answer.
 FILESYSTEM_TIMEOUT_S = 2.0
 
-#: Paths that are read or written within a deadline of their own: what they cost when they do not answer depends on the verb.
+#: Options whose paths the verbs access with a deadline of their own: a timeout there is not always an error.
 WITH_DEADLINES = ("kubeconfig", "metrics-file", "root", "smi")
 
 #: The largest configuration file that is read.

@@ -133,7 +133,7 @@ def upload(
     url = target.url
     proxy = proxy_from_environment(url.scheme, url.host, url.port, environ)
     proxy = check_proxy_url(proxy, f"{url.scheme.upper()}_PROXY") if proxy else None
-    # The setting is that of registries: a store is often another's.
+    # EIDOS_CA_FILE is about registries; the store may have a public certificate.
     pool = ConnectionPool(Endpoint(url.origin, ca, proxy=proxy, hints=_HINTS, trusts_system=True))
     digests = _Digests(data)
     headers = _headers(target, digests, content_type)

@@ -147,13 +147,19 @@ class Pacer:
         self.interval_s = self.interval_s * self._decay if self.interval_s * self._decay >= self._min_s else 0.0
 
 
+def _random_number() -> float:
+    from random import random
+
+    return random()  # noqa: S311 - jitter
+
+
 def call_with_retry(
     attempt: Callable[[], T],
     *,
     deadline: float,
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], object] = time.sleep,
-    random: Callable[[], float] | None = None,
+    random: Callable[[], float] = _random_number,
     backoff: Backoff = Backoff(),  # noqa: B008 - a record is frozen
     circuit: CircuitBreaker | None = None,
     pacer: Pacer | None = None,
@@ -165,7 +171,7 @@ def call_with_retry(
     raised. An open ``circuit`` raises CircuitOpen before any attempt, and one that opens ends them. ``report`` gets a message about each
     retry, and when the circuit opens. Any other EidosError propagates, and counts as a success of the circuit: the server responded.
     """
-    delays = backoff.delays(random or __import__("random").random)
+    delays = backoff.delays(random)
     for retries_left in range(backoff.retries, -1, -1):
         if circuit is not None:
             circuit.check()

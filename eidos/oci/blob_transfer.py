@@ -55,9 +55,11 @@ def has_blob(client: RegistryClient, digest: str) -> bool:
 def upload_blob(client: RegistryClient, blob: Blob, mount_from: str = "") -> int:
     """Store a blob that the repository lacks; how many bytes were sent: 0 when the registry took it from repository ``mount_from``.
 
-    It is sent in one request, which every registry accepts, but perhaps not the proxy before it. After a cut it goes on where the registry
-    says that it stopped, in chunks; when the registry has lost the upload, it starts anew, by turns in chunks, which some registries refuse
-    or limit to another size, and in one request. Raises what :meth:`RegistryClient.send` raises.
+    It is sent in one request, as the specification requires registries to accept it; a proxy before the registry may refuse that. After a
+    broken connection, the upload continues in chunks at the offset that the registry reports. When the registry has lost the upload, it is
+    restarted, by turns in chunks, which some registries refuse or limit to another size, and in one request.
+
+    Raises what :meth:`RegistryClient.send` raises.
     """
     message = f"{client.reference.name}: the registry lost the upload of {blob.digest}"
     for number in range(RESTARTS_LIMIT):

@@ -98,7 +98,7 @@ def parse_reference(text: str) -> Reference:
     if not is_reference(text):
         raise InvalidInput(f"{text[:100]!r} is not a reference to a registry", _HINT)
     if mark:
-        raise InvalidInput(f"invalid reference {text[:100]!r}: a query follows", _HINT)
+        raise InvalidInput(f"invalid reference {text[:100]!r}: a reference has no query", _HINT)
     host, slash, rest = text[len(SCHEME) :].partition("/")
     if "@" in host:
         raise InvalidInput("a reference with a username or password is not accepted, because others can see it", "run 'docker login'")

@@ -79,14 +79,13 @@ def sign_with_cosign(key_path: str, data: bytes, deadline: float, passphrase_fil
     if result.status:
         raise Unavailable(f"cosign cannot sign: {failure_reason(result)}", "pass the passphrase with --passphrase-file or COSIGN_PASSWORD")
     signature, spki = binascii.a2b_base64(result.output), pem_content(public)
-    bits = curve_bits(spki) if _algorithm(spki) == "ECDSA" else 0
-    for algorithm in (each for size, each in CURVE_HASHES.items() if size == bits):
+    algorithm = CURVE_HASHES.get(curve_bits(spki) if _algorithm(spki) == "ECDSA" else 0, "SHA2_256")
+    if algorithm != "SHA2_256":
         try:
             verify_with_openssl(public, data, _message(signature, data, spki, algorithm), deadline)
         except IntegrityError:
-            break  # of version 2, which signs the SHA-256
-        return _bundle(signature, data, spki, algorithm)
-    return _bundle(signature, data, spki)
+            algorithm = "SHA2_256"  # version 2 signs it with every key
+    return _bundle(signature, data, spki, algorithm)
 
 
 def _message(signature: bytes, data: bytes, spki: bytes, algorithm: str = "SHA2_256") -> MessageSignature:

@@ -305,7 +305,7 @@ def test_what_is_wrong_with_a_command_line(run: Run, bundle: Path, tmp_path: Pat
         (("push", "absent", "@@/a:v1"), 2, "absent: no such file or folder"),
         (("push", "made", "docker://example.com/a"), 2, "is not a reference to a registry"),
         (("push", "made", "example.com/a?hunter22"), 2, "'example.com/a' is not a reference to a registry"),
-        (("push", "made", "@@/a:v1?x=hunter22"), 2, ":v1': a query follows"),
+        (("push", "made", "@@/a:v1?x=hunter22"), 2, ":v1': a reference has no query"),
         (("snapshot", "-o", "oci://bob:hunter22@example.com/a:v1", "--debug"), 2, "this command writes to files"),
         (("push", "made", "@@/a:v1", "--client-cert", "x"), 2, "--client-cert needs --client-key"),
         (("push", "made", "@@/a:v1", "--ca-file", "made/README.md"), 2, "is not a PEM file"),
