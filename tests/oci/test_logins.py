@@ -322,7 +322,7 @@ def test_files_are_read_in_order(tmp_path: Path) -> None:
         find({**environ, "REGISTRY_AUTH_FILE": missing})
 
 
-def test_a_login_is_found_behind_folders_that_are_no_folders(tmp_path: Path) -> None:
+def test_a_login_is_read_behind_folders_that_are_no_folders(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     environ = {"XDG_RUNTIME_DIR": str(tmp_path / "file"), "XDG_CONFIG_HOME": "/dev/null", "DOCKER_CONFIG": str(tmp_path)}
     (tmp_path / "config.json").write_text(json.dumps({"auths": {"registry.example.com": {"auth": encoded()}}}))
@@ -343,7 +343,7 @@ def test_a_login_is_found_behind_folders_that_are_no_folders(tmp_path: Path) -> 
         ("run/containers/auth.json", "run/containers/auth.json: permission denied"),
     ],
 )
-def test_a_login_is_found_behind_folders_of_root(closed: str, outcome: str) -> None:
+def test_a_login_is_read_behind_folders_of_root(closed: str, outcome: str) -> None:
     """As those of podman under sudo, or /run/containers without a session; docker's own file says why there is no login."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
