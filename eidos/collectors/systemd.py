@@ -111,9 +111,8 @@ def parse_unit_properties(properties: dict[str, Variant], names: NameList) -> tu
         signature, value = properties[name]
         if name in UNORDERED_UNIT_PROPERTIES and signature == "as" and isinstance(value, list):
             value = sorted(value)
-        if not isinstance(value, int):
-            value, labels = redact_unit_property(name, value, names)
-            secrets += labels
+        value, labels = redact_unit_property(name, value, names)
+        secrets += labels
         (volatile if name in VOLATILE_UNIT_PROPERTIES else unit)[name] = property_reading(signature, value)
     return unit, volatile, secrets
 

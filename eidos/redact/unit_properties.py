@@ -7,7 +7,8 @@ nor how a property becomes a reading, nor which variables and options are harmle
 * ``ExecStart`` and its kin: arguments, read as a command line.
 * ``SetCredential``, ``SetCredentialEncrypted`` and ``StandardInputData``: always, whatever they look like; they exist to pass a
   program what must not be on its command line. ``LoadCredential`` and the like hold paths, and stay.
-* A property of no systemd of today whose name has a credential word, and one of another type than its own: always.
+* Another property whose name has a credential word, and one of another type than systemd's: always. Numbers and switches, of which
+  systemd itself has some with such names (``PassCredentials``), stay.
 * What a person or a program wrote in words (``Description``, ``StatusText``), the options of a mount, and any other text: free text.
 """
 
@@ -54,7 +55,7 @@ def redact_unit_property(name: str, value: Any, names: NameList) -> Redacted:
     >>> redact_unit_property("ExecStart", [("/bin/app", ["/bin/app", "--password", "hunter2"], False)], NameList())
     ([('/bin/app', ['/bin/app', '--password', '<withheld>'], False)], ['ExecStart --password'])
     """
-    if not value or names.is_revealed(name):
+    if not value or isinstance(value, int) or names.is_revealed(name):
         return value, []
     redactor = _REDACTORS.get(name)
     if redactor is None:

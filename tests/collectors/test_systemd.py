@@ -240,6 +240,7 @@ def test_values_are_written_as_the_go_program_wrote_them(signature: str, value: 
         ("Documentation", ["man:x(8)", "https://u:pw@example.com"], ["man:x(8)", "https://<withheld>@example.com"], 1),
         ("KeyringMode", "private", "private", 0),
         ("HashedPassword", "hunter", "<withheld>", 1),
+        *[(name, value, value, 0) for name in ("PassCredentials", "PassSecurity", "KeyringTokens") for value in (True, False, 4711)],
         ("LoadCredentialEncrypted", [("token", "/etc/credstore/token")], [("token", "/etc/credstore/token")], 0),
         ("Environment", ["Zq7kD02mWx91LpTe=1", "Zq7kD02mWx91LpTe"], ["<withheld>", "<withheld>"], 2),
         ("Environment", ["<withheld>"], ["<withheld>"], 0),
