@@ -56,7 +56,7 @@ class TreeReader:
 
     def error(self, reason: str, hint: str | None = None, name: str = "") -> InvalidData:
         """What to raise for a fault of the mapping, or of its field ``name``."""
-        location = _shown_name(self.location(name) if name else self.path)
+        location = _shown_path(self.location(name) if name else self.path)
         return InvalidData(f"{self.document}: {location}: {reason}" if location else f"{self.document}: {reason}", hint)
 
     def mismatch(self, expected: str, value: object, name: str = "", hint: str | None = None) -> InvalidData:
@@ -226,11 +226,27 @@ def kind_of(value: object) -> str:
 
 
 def _shown_name(name: str) -> str:
-    """The path of a field without what does not look like names: there may be a secret where a key belongs."""
+    """The name of a field without what does not look like words: there may be a secret where a key belongs."""
     from eidos.redact.random_words import is_wordy
 
+    return _show_parts(name, is_wordy)
+
+
+def _shown_path(path: str) -> str:
+    """The path of a field without random characters, but with identifiers and names of network interfaces."""
+    from eidos.redact.random_words import is_identifier
+
+    return _show_parts(path, lambda word: is_identifier(word) or _is_interface(word))
+
+
+def _show_parts(name: str, is_shown: Callable[[str], bool]) -> str:
     marks = {ord(c): " " for c in "/[]<>{}$"}
-    return ".".join(part if all(map(is_wordy, part.translate(marks).split())) else "<withheld>" for part in name.split("."))
+    return ".".join(part if all(map(is_shown, part.translate(marks).split())) else "<withheld>" for part in name.split("."))
+
+
+def _is_interface(name: str) -> bool:
+    """Whether ``name`` is of the scheme of systemd.net-naming-scheme(7): ``enp1s0f0np0``, ``ibp65s0``, ``enx001122334455``."""
+    return name[:2] in ("en", "ib") and len(name) < 16 and not name.strip("0123456789abcdefinopsuvx")
 
 
 def quoted(value: object) -> str:

@@ -133,6 +133,13 @@ def test_unknown_fields_are_answered_with_the_nearest_or_all() -> None:
             inner(**fields).expect_only(())
         with pytest.raises(InvalidData, match=rf"x.yaml: a\[0\].b.{shown}: expected text"):
             inner(**fields).text(name)
+    uuid, digits = "GPU-ab6ab95d-1a2b-3c4d-5e6f-0123456789ab", "enp1s0f0np0 ibp65s0 enx78e7d1ea46da RMForceP2PType IPv6DualStack h100x8"
+    shown_names = [uuid, *digits.split(), "nvidia-driver-daemonset-7x2kq"]
+    for name in (*shown_names, "enp1s0f0np0Zq7kD02mWx91LpTe", "enZq7kD02mWx91"):
+        fields = {name: [1]}
+        with pytest.raises(InvalidData) as caught:
+            inner(**fields).text(name)
+        assert caught.value.message.startswith(f"x.yaml: a[0].b.{name if name in shown_names else '<withheld>'}: expected text")
     assert [(name, error.hint) for name, error in inner(qqq="1", zzz="2").unknown(("version", "values"))] == [
         ("qqq", "valid fields: version, values"),
         ("zzz", "valid fields: version, values"),
