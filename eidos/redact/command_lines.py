@@ -187,6 +187,10 @@ def show_argument(name: str, value: str, names: NameList, depth: int = _DEPTH) -
         tree = _parse_json(value)
         if tree is not None:
             return _show_json(name, value, tree, names, depth - 1)
+    if value.startswith("$(") and value.find(")") == len(value) - 1 and depth:
+        words = value[2:-1].split()
+        hidden = redact_command_line(words, names, depth=depth - 1)[1] or not words or words[0] in ("echo", "printf")
+        return (WITHHELD, 1) if hidden else (value, 0)
     if any(c in _BLANKS for c in value) and (names.section(name) is None or " -" in f" {value}"):
         if not depth:
             return WITHHELD, 1
@@ -315,7 +319,7 @@ def _show_json(name: str, value: str, tree: Any, names: NameList, depth: int) ->
 def redact_tree(value: Any, names: NameList, name: str = "", depth: int = _DEPTH) -> tuple[Any, int]:
     """A tree of fields as it may be shown, and the number of parts that are withheld; ``name`` is that of the field it stands in.
 
-    A list of texts is read as a command line, a mapping with ``name`` and ``value`` as a variable.
+    A list of texts is read as a command line, a mapping with ``name`` and ``value`` as a variable. Switches always stay.
 
     >>> redact_tree({"env": [{"name": "UFM_PASSWORD", "value": "x"}], "args": ["--token", "x"], "port": 80}, NameList("name"))
     ({'env': [{'name': 'UFM_PASSWORD', 'value': '<withheld>'}], 'args': ['--token', '<withheld>'], 'port': 80}, 2)
@@ -333,7 +337,7 @@ def redact_tree(value: Any, names: NameList, name: str = "", depth: int = _DEPTH
         return [each for each, _ in cleaned], sum(count for _, count in cleaned)
     if isinstance(value, dict):
         return _redact_mapping(value, names, name, depth)
-    if has_credential_word(name) and names.section(name) is None and value is not None:
+    if has_credential_word(name) and names.section(name) is None and value is not None and not isinstance(value, bool):
         return WITHHELD, 1
     too_long = isinstance(value, (int, float)) and not isinstance(value, bool) and sum(c.isdigit() for c in str(value)) > MAXIMUM_DIGITS + 5
     return (WITHHELD, 1) if too_long else (value, 0)

@@ -37,7 +37,7 @@ FOLLOWERS = word_set(
     " exchange audience issuer ring management manager store storage policy based login prompt stdin and/or usage id ids pair pairs chain"
     " verification validation retrieval lookup negotiation generation creation decryption encryption fingerprint algorithm algorithms"
     " agent bits data exists exist before after when while because until into credentials manipulation constraints information change"
-    " contains immediately input program requires sent specified"
+    " contains immediately input program requires sent specified about bad already still too now only if weak short long"
 )
 
 #: What may follow each other before the secret itself: "secret key is x".

@@ -261,6 +261,8 @@ class _Scanner:
             self._is_name_next, self._has_value_next = not rest, has_credential_word(rest)
         elif key and self._is_name_next:
             self._is_name_next, self._has_value_next = False, has_credential_word(word)
+        elif word[-1] in ".…":  # the end of a sentence
+            self._has_value_next = False
         elif key == "value" and self._has_value_next:
             self._has_value_next = False
             return True

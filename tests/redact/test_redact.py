@@ -361,6 +361,21 @@ def test_command_lines(words: list[str], clean: list[str]) -> None:
         (rf"\\{WITHHELD} --token x", WITHHELD),
         ("run $(cat /run/token) --v 2", "run $(cat /run/token) --v 2"),
         ("x=$(uname -r) y=$(echo swordfish) z=$(echo -nswordfish)", f"x=$(uname -r) y={WITHHELD} z={WITHHELD}"),
+        *[
+            (line, line)
+            for line in (
+                *("kill $(pidof nvidia-persistenced)", "run $(nproc --all)", "n=$(nproc --ignore 2)", 'IP="$(ip route get 1)"'),
+                *("run $(systemctl show kubelet)", "x=$(cat /run/a)"),
+            )
+        ],
+        *[
+            (f"run {line}", f"run {WITHHELD}")
+            for line in (
+                *("$(mysql --password start)", "$(echo start)", "$(printf start)", "$(cat swordfish)", "$(curl -u bob:start)"),
+                *("$(sshpass -p start ssh)", "$(run 'correct horse')"),
+            )
+        ],
+        ("TOKEN=$(nproc --all)", f"TOKEN={WITHHELD}"),
         ("authorization=Bearer swordfish", f"authorization={WITHHELD} {WITHHELD}"),
         ("correct horse", f"{WITHHELD} {WITHHELD}"),
     ],
@@ -549,6 +564,21 @@ def test_fields_lists_and_variables_of_a_tree() -> None:
         ("api key /srv/swordfish/x, secret key /run/swordfish/x", f"api key {WITHHELD}, secret key {WITHHELD}"),
         ("token /srv/swordfish/x", f"token {WITHHELD}"),
         ("cannot load private key /etc/kubernetes/pki/ca.key", "cannot load private key /etc/kubernetes/pki/ca.key"),
+        *[
+            (line, line)
+            for line in (
+                "pod name: gpu-secret is not ready. value: 3 of 5",
+                "pod name: gpu-secret …, value: 3 of 5",
+                "Password for user root is about to expire",
+                "passphrase for key '/root/.ssh/id': bad passphrase",
+                "the password is too short, the token is still valid, the key is already set",
+            )
+        ],
+        ("name: gpu-secret; value: swordfish", f"name: gpu-secret; value: {WITHHELD}"),
+        (
+            '{"name": "PASSWORD", "type": "string", "value": "swordfish"}',
+            f'{{"name": "PASSWORD", "type": "string", "value": "{WITHHELD}"}}',
+        ),
         ('password "/root/swordfish" fails', f'password "{WITHHELD}" fails'),
         ("proxyconnect tcp: at 2026-11-30T06:00:00.123Z", "proxyconnect tcp: at 2026-11-30T06:00:00.123Z"),
         ("AKIAIOSFODNN7EXAMPLE:hunter22", WITHHELD),
@@ -644,6 +674,11 @@ def test_numbers_and_times(text: str, is_one: bool) -> None:
         ({"password": [{"a": 4711}, {"b": {"c": "4711"}}]}, {"password": [{"a": WITHHELD}, {"b": {"c": WITHHELD}}]}),
         ([{"name": "PASSWORD", "value": {"a": "4711"}}], [{"name": "PASSWORD", "value": {"a": WITHHELD}}]),
         ({"secretKeyRef": {"name": "nls", "key": "token"}}, {"secretKeyRef": {"name": "nls", "key": "token"}}),
+        ({"webhook": {"enabled": True, "port": 9443}}, {"webhook": {"enabled": True, "port": WITHHELD}}),
+        (
+            {"tls": {"secret": {"create": False, "x": [None, True, "a"]}}},
+            {"tls": {"secret": {"create": False, "x": [None, True, WITHHELD]}}},
+        ),
     ],
 )
 def test_all_of_a_mapping_of_a_credential_is_withheld(tree: object, clean: object) -> None:
