@@ -47,6 +47,13 @@ def is_left_out(module: str) -> bool:
     return pack_of(MODULES[module]) != "packs/eidos"
 
 
+def test_the_manual_says_what_files_for_one_purpose_leave_out() -> None:
+    text = (ROOT / "templates" / "help" / "performance.md").read_text().partition("`build_zipapp.py --for agent` leaves out")[2]
+    agent, _, server = text.partition("\n\n")[0].partition("`--for server`")
+    assert set(re.findall("`([a-z -]+)`", agent)) == {*LACKING[AGENT], "recipe lint"}
+    assert "`bundle lint`" in server
+
+
 def test_every_part_is_of_modules_that_exist() -> None:
     for path in _PATHS:
         assert (ROOT / "eidos" / path).is_dir() or (ROOT / "eidos" / f"{path}.py").is_file(), path

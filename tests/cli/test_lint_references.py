@@ -12,13 +12,21 @@ from eidos.check.check_lint import lint_checks, references
 from eidos.collectors import list_collectors
 from eidos.files.resources import load_recipes
 from eidos.formats import from_text
-from eidos.model.lint_issue import READING
+from eidos.model.lint_issue import READING, DataReference
 from eidos.model.measurement import TYPES
 from eidos.recipe.lint import lint_files
 from eidos.recipe.lint.file_forms import ParsedRecipes, read_trees
 from eidos.recipe.lint.references import reference_issues
 from eidos.recipe.store import check_trees
+from tests.check.right_hosts import RIGHT
 from tests.support.program import eidos as run
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+ROOT = Path(__file__).parents[2]
+GOLDEN = ROOT / "tests" / "golden"
 
 #: A check without a fault, that names each kind of thing.
 CHECK = """\
@@ -109,9 +117,59 @@ def test_a_slip_is_an_error_with_the_nearest_name(text: str, other: str, field: 
     trees = {**trees, "checks/mine.yaml": from_text(CHECK.replace(text, other), "mine.yaml")}
     trees["comparisons.yaml"] = from_text(COMPARISONS.replace(text, other), "comparisons.yaml")
     issues = [*lint_checks(trees), *reference_issues(references(trees), known, data)]
-    (issue,) = [issue for issue in issues if issue.severity == "error"]
+    (issue,) = [issue for issue in issues if issue.location.startswith("checks/mine.yaml") or issue.severity == "error"]
+    # Readings that no shipped check names may be real ones.
+    assert issue.severity == ("warning" if issue.message.startswith("no shipped check") else "error")
     assert (issue.location.rpartition(": ")[2], issue.rule) == (field, rule)
     assert hint in issue.hint
+
+
+def issues_of(paths: Iterable[str]) -> dict[str, tuple[str, str]]:
+    """Severity and hint for each path that an issue is about, when checks name these."""
+    _, known, data = shipped()
+    issues = reference_issues([DataReference(path, READING, path) for path in paths], known, data)
+    return {issue.location: (issue.severity, issue.hint) for issue in issues}
+
+
+def test_readings_of_hosts_are_no_errors() -> None:
+    hosts = [host for host, _ in RIGHT.values()]
+    paths = {f"{subtype.replace('_', '.', 1)}.{key}" for host in hosts for subtype, readings in host.items() for key in readings}
+    for file in sorted((GOLDEN / "hosts").glob("*.yaml")):
+        tree = from_text(file.read_bytes(), file.name)
+        assert isinstance(tree, dict)
+        for collector, subtypes in tree.items():
+            kind = TYPES[collector.partition(".")[0]]
+            paths |= {f"{kind}.{subtype}.{key}" for subtype, data in subtypes.items() if isinstance(data, dict) for key in data}
+    assert len(paths) > 1500
+    issues = issues_of(paths)
+    assert [path for path, (severity, _) in issues.items() if severity == "error"] == []
+    # Close to a reading of a shipped check.
+    close = {"OS.kernel.clock-sources", "OS.memory.volatile.ecc.mc0.ce-count"}
+    assert {path for path in issues if not path.startswith("OS.sysctl.")} == close
+
+
+@pytest.mark.parametrize(
+    ("path", "severity", "hint"),
+    [
+        ("OS.sysctl./proc/sys/net/core/rmem_max", "", ""),
+        ("OS.sysctl.volatile./proc/sys/fs/aio-nr", "", ""),
+        ("OS.sysctl.volatile./proc/sys/fs/aio-n", "error", "'aio-nr'"),
+        ("GPU.gpu-0.ecc.pending", "", ""),
+        ("GPU.gup-*.ecc.pending", "error", "'GPU.gpu-*'"),
+        ("OS.net.*.stat", "warning", "'OS.net.*.state'"),
+        ("OS.memory.volatile.ecc.mc0.ue-count", "", ""),
+        ("OS.kmod.ib_mad", "", ""),
+        ("OS.grub.boot", "", ""),
+        ("OS.grub.pti", "", ""),
+        ("OS.grub.tsa", "", ""),
+        ("OS.grub.nosmp", "", ""),
+        ("SystemD.chrony.service.ActiveState", "", ""),
+        ("SystemD.kubelte.service.ActiveState", "error", "'SystemD.kubelet.service'"),
+    ],
+)
+def test_a_reading_beside_a_known_one_is_no_slip_of_it(path: str, severity: str, hint: str) -> None:
+    assert issues_of([path]).get(path, ("", ""))[0] == severity
+    assert hint in issues_of([path]).get(path, ("", ""))[1]
 
 
 #: A layer that names a module and a unit.
@@ -127,21 +185,37 @@ measurements:
 
 
 @pytest.mark.parametrize(
-    ("name", "text", "other", "rule"),
+    ("name", "text", "other", "expected"),
     [
         ("overlays/mine.yaml", "", "", ""),
-        ("overlays/mine.yaml", "nvidia_peermem", "nvidia_peermen", "unknown-path"),
-        ("overlays/mine.yaml", "containerd.service", "contianerd.service", "unknown-path"),
+        ("overlays/mine.yaml", "nvidia_peermem", "nvidia_peermen", "error: unknown-path"),
+        ("overlays/mine.yaml", "containerd.service", "contianerd.service", "warning: unknown-path"),
         ("overlays/mine.yaml", "nvidia_peermem", "our_own_module", ""),
-        ("images/gpu-operatr.yaml", "", "", "unknown-component"),
-        ("installations.yaml", "", "", "unknown-file"),
-        ("charts.yaml", "", "", "unknown-file"),
+        ("overlays/mine.yaml", "nvidia_peermem", "ib_mad", ""),
+        ("images/gpu-operatr.yaml", "", "", "error: unknown-component"),
+        ("installations.yaml", "", "", "warning: unknown-file"),
+        ("charts.yaml", "", "", "warning: unknown-file"),
     ],
 )
-def test_a_slip_in_a_layer_and_a_file_that_nothing_reads_are_issues(name: str, text: str, other: str, rule: str) -> None:
+def test_a_slip_in_a_layer_and_a_file_that_nothing_reads_are_issues(name: str, text: str, other: str, expected: str) -> None:
     content = LAYER.replace(text, other) if name.startswith("overlays") else "{}\n"
     issues = [issue for issue in lint_files({name: content.encode()}) if issue.location.startswith(name)]
-    assert [issue.rule for issue in issues] == ([rule] if rule else [])
+    assert [f"{issue.severity}: {issue.rule}" for issue in issues] == ([expected] if expected else [])
+
+
+def test_units_of_two_distributions_are_no_slips_of_each_other() -> None:
+    text = LAYER.replace("containerd.service", "sshd.service")
+    files = {"overlays/fedora.yaml": text, "overlays/rhel.yaml": text.replace("lke", "oke")}
+    files["overlays/ubuntu.yaml"] = LAYER.replace("containerd.service", "ssh.service").replace("lke", "eks")
+    issues = lint_files({name: content.encode() for name, content in files.items()})
+    assert [str(issue) for issue in issues if issue.rule == "unknown-path"] == []
+
+
+@pytest.mark.parametrize("name", ["charts.yaml", "installations.yaml"])
+def test_a_copy_of_a_shipped_file_that_is_read_from_the_program_alone_is_no_issue(name: str) -> None:
+    text = (ROOT / "recipes" / name).read_bytes()
+    assert lint_files({name: text}) == []
+    assert [issue.rule for issue in lint_files({name: text + b"more: {}\n"})] == ["unknown-file"]
 
 
 def test_what_is_malformed_names_nothing() -> None:

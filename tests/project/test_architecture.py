@@ -78,6 +78,11 @@ SMALL = {
     "eidos/__main__.py": "python3 -m eidos runs it",
 }
 
+#: Packages whose docstring lists their modules.
+LIST_THEIR_MODULES = {
+    f"eidos/{name}" for name in ("bundle", "dbus", "diff", "host_settings", "nvidia", "process", "server/transport", "sign", "templates")
+}
+
 #: In pieces, or this file would break its own law.
 WORDS = (
     "/wo" + "rk/",
@@ -164,7 +169,8 @@ def test_a_package_that_lists_its_modules_lists_all(file: str) -> None:
     text = ast.get_docstring(parse_file(file)) or ""
     modules = [path.stem for path in (ROOT / file).parent.glob("[!_]*.py")]
     missing = {name for name in modules if not re.search(rf"\b{name}\b", text)}
-    assert not missing or len(missing) > len(modules) / 3
+    lists = str(Path(file).parent) in LIST_THEIR_MODULES
+    assert not missing if lists else len(missing) > len(modules) / 3, f"{file}: {sorted(missing)}"
 
 
 @for_each([*PACKAGE_FILES, *BUILD_FILES])

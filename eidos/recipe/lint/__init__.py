@@ -74,7 +74,9 @@ def lint_stack(parts: Sequence[DataPart], today: str = "") -> list[LintIssue]:
     below, syntax_issues = _shipped_trees()
     data = read_stack(parts, below, today)
     values = [issue for part in parts for issue in values_file_issues(part.files, data.store.charts)]
-    unread = [name for part in parts for name in part.files if canonical(name) in PLAN_FILES]
+    unread = [
+        name for part in parts for name, content in part.files.items() if canonical(name) in PLAN_FILES and not _is_shipped(name, content)
+    ]
     values += [LintIssue(WARNING, "unknown-file", name, "only the file of eidos itself is read", "remove it") for name in unread]
     issues = _all(data, [*syntax_issues, *values], today=today, own=not changes_shipped_recipes(parts, below))
     paths = canonical_paths(parts, below)
@@ -147,6 +149,14 @@ def lint_values_files(data: str | None = None) -> list[LintIssue]:
     """The issues of the names of the files below ``values/``, of the shipped recipes or of those in the folder ``data``."""
     names = resources.chart_values_files() if data is None else sorted(read_folder(data))
     return list(values_file_issues(names, component_ids(data)))
+
+
+def _is_shipped(name: str, content: bytes) -> bool:
+    """Whether a file says what the shipped one of its name does."""
+    try:
+        return bool(formats.from_text(content, name, LIMIT) == resources.load_recipe_file(canonical(name)))
+    except InvalidData:
+        return False
 
 
 def _shipped_text(name: str) -> str | None:

@@ -38,9 +38,10 @@ def path_issues(store: Store, rules: LintRules) -> Iterator[LintIssue]:
     for layer in layers:
         for value in layer.values:
             others = {unit for unit in units if units.count(unit) > units.count(value.subtype)} if value.type == UNITS else ()
-            if match := misspelt(value.subtype, others):
+            if match := misspelt_unit(value.subtype, others):
                 location = f"{layer.name}: {value.type}.{value.subtype}.{value.key}"
-                yield LintIssue(ERROR, "unknown-path", location, f"unknown unit {value.subtype!r}", f"did you mean {match!r}?")
+                message = f"fewer layers set {value.subtype!r} than {match!r}"
+                yield LintIssue(WARNING, "unknown-path", location, message, f"did you mean {match!r}?")
             yield from name_issues(value.type, value.subtype, value.key, f"{layer.name}: {value.type}.{value.subtype}.{value.key}", rules)
         for constraint in layer.constraints:
             yield from name_issues(*split_path(constraint.name), f"{layer.name}: constraints.{constraint.name}", rules)
@@ -93,6 +94,7 @@ def _sysctl_issues(path: str, location: str, rules: LintRules) -> Iterator[LintI
 
     cross_checks reports what was removed.
     """
+    path = path.removeprefix("volatile.")
     if not path.startswith(_SYSCTL):
         hint = f"write {_SYSCTL}{path.replace('.', '/')}"
         yield LintIssue(ERROR, "sysctl-path", location, "a sysctl is named by its path below /proc/sys/", hint)
@@ -129,6 +131,16 @@ def misspelt(word: str, known: Collection[str]) -> str | None:
         if folded == other or (_letters(folded) != _letters(other) and _is_one_slip(folded, other)):
             return name
     return None
+
+
+def misspelt_unit(unit: str, known: Collection[str]) -> str | None:
+    """The known unit that ``unit`` is a slip of; distributions name one unit with and without a final d.
+
+    >>> misspelt_unit("ssh.service", ["sshd.service"]), misspelt_unit("contianerd.service", ["containerd.service"])
+    (None, 'containerd.service')
+    """
+    name = unit.rpartition(".")[0].removesuffix("d")
+    return misspelt(unit, [other for other in known if other.rpartition(".")[0].removesuffix("d") != name])
 
 
 def _letters(word: str) -> str:

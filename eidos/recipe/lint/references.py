@@ -17,11 +17,11 @@ from __future__ import annotations
 
 from eidos import formats
 from eidos.errors import InvalidData, InvalidInput
-from eidos.model.lint_issue import ERROR, READING, SET, LintIssue
+from eidos.model.lint_issue import ERROR, READING, SET, WARNING, LintIssue
 from eidos.model.measurement import TYPES, path_matches
 from eidos.model.values_schema import STRING, describe_value, has_type, parse_path
 from eidos.recipe.lint.component_values import ChartSchemas
-from eidos.recipe.lint.reading_paths import UNITS, misspelt, name_issues, split_path
+from eidos.recipe.lint.reading_paths import UNITS, misspelt, misspelt_unit, name_issues, split_path
 from eidos.wording import did_you_mean
 
 TYPE_CHECKING = False
@@ -69,14 +69,31 @@ def _reading_issues(reference: DataReference, known: Collection[str], subtypes: 
     issues = []
     if key and subtype != "*" and any(path_matches(row.subtype, f"{kind}.{subtype}") for row in rules.readings):
         issues = list(name_issues(kind, subtype, key, reference.location, rules)) if "*" not in key else []
-    name = f"{kind}.{subtype}"
-    match = None if name in subtypes else misspelt(name, subtypes)
-    # Short names are close to each other: ena is no slip of efa.
-    if match is None and kind != UNITS and len(key.rpartition(".")[2]) >= _LONG:
-        match = misspelt(path, known)
-    if match and not issues:
-        issues = [LintIssue(ERROR, "unknown-path", reference.location, f"unknown reading {path!r}", f"did you mean {match!r}?")]
     yield from issues
+    if not issues:
+        yield from _slips(reference, known, subtypes)
+
+
+def _slips(reference: DataReference, known: Collection[str], subtypes: Collection[str]) -> Iterator[LintIssue]:
+    """An error for a slip of a subtype; a warning for one of a path, since the shipped checks do not name every reading."""
+    path = reference.text
+    kind, subtype, key = split_path(path)
+    name = f"{kind}.{subtype}"
+    if kind == UNITS:
+        match = None if name in subtypes else misspelt_unit(name, [other for other in subtypes if "*" not in other])
+    elif any(path_matches(pattern, path) for pattern in known):
+        return
+    else:
+        matched = any(path_matches(pattern, name) for pattern in subtypes)
+        # A pattern is a slip of patterns alone: gpu-0 is none of gpu-*.
+        match = None if matched else misspelt(name, [other for other in subtypes if ("*" in other) == ("*" in name)])
+    if match:
+        yield LintIssue(ERROR, "unknown-path", reference.location, f"unknown reading {path!r}", f"did you mean {match!r}?")
+    # Short names are close to each other: ena is no slip of efa.
+    elif kind != UNITS and len(key.rpartition(".")[2]) >= _LONG:
+        match = misspelt(path, [other for other in known if ("*" in other) == ("*" in path)])
+        if match:
+            yield LintIssue(WARNING, "unknown-path", reference.location, f"no shipped check reads {path!r}", f"did you mean {match!r}?")
 
 
 def _value_issues(reference: DataReference, schemas: ChartSchemas, store: Store) -> Iterator[LintIssue]:
