@@ -119,6 +119,7 @@ drop_stale() {
     if [ -e "$STATE/after$path" ] && is_ours "$path"; then
       case $path in
         /etc/sysctl.d/*) changed 1 ;;
+        /etc/modprobe.d/*) changed 3 ;;
         /etc/systemd/*) changed 5 ;;
         /etc/default/*) changed 6 ;;
         /etc/crio/*) changed 9 ;;
@@ -202,21 +203,17 @@ persistence_mode() {
 run_commands() {
   load_sysctls
   for name in $(modules); do load_module "$name"; done
-  if [ -d "$here/modprobe.d" ]; then
-    if has update-initramfs; then
-      run 3 'update-initramfs -u'
-    elif has dracut; then
-      run 3 'dracut --force'
-    fi
+  if has update-initramfs; then
+    run 3 'update-initramfs -u'
+  elif has dracut; then
+    run 3 'dracut --force'
   fi
-  if [ -n "$(units)" ]; then
-    run 5 'systemctl daemon-reload'
-    for unit in $(units); do ! "$RESTART" || run 5 "systemctl try-restart $unit"; done
-  fi
+  run 5 'systemctl daemon-reload'
+  for unit in $(units); do ! "$RESTART" || run 5 "systemctl try-restart $unit"; done
   if [ -d "$here/tmpfiles.d" ]; then run 8 "systemd-tmpfiles --create /etc/tmpfiles.d/$OWN.conf"; fi
   if "$RESTART" && [ -d "$here/crio.conf.d" ]; then run 9 'systemctl try-restart crio kubelet'; fi
   set_unit_states
-  if [ -f "$here/boot-parameters" ]; then set_boot_parameters; fi
+  if [ -f "$here/boot-parameters" ]; then set_boot_parameters; elif is_changed 6; then run 6 'update-grub'; fi
   if [ -n "$PERSISTENCED" ]; then
     if [ "$MODE" = apply ] && [ -z "$ROOT" ] && [ ! -e "$STATE/persistenced" ]; then
       systemctl is-enabled nvidia-persistenced.service >"$STATE/copy" 2>/dev/null || :

@@ -347,8 +347,12 @@ def test_what_an_earlier_bundle_brought_is_taken_back(tmp_path: Path) -> None:
     before = read_tree(root)
     assert apply(folder, root).returncode == 0
     shutil.rmtree(folder / "units")
+    shutil.rmtree(folder / "grub.d")
+    (folder / "boot-parameters").unlink()
     (folder / "sysctl.d/90-eidos.conf").write_text("vm.swappiness = 1\n")
     done = apply(folder, root)
+    for command in ("systemctl daemon-reload", "update-grub"):
+        assert f"not run in another root: {command}\n" in done.stdout
     assert "removed /etc/systemd/system/containerd.service.d/90-eidos.conf" in done.stdout
     assert (root / "etc/sysctl.d/90-eidos.conf").read_text() == "vm.swappiness = 1\n"
     # The copy that was kept takes it back, without the bundle.
