@@ -8,7 +8,7 @@ an issue only where it is a slip of another one. Paths that the shipped checks n
 >>> named = [DataReference("checks/x.yaml: checks[0]", READING, path) for path in ("OS.kmod.nvidai", "OS.kmdo.nvidia", "Os.kmod.nvidia")]
 >>> for issue in reference_issues(named, ["OS.kmod.nvidia"], read_trees({})):
 ...     print(issue.message, "|", issue.hint)
-unknown reading 'OS.kmod.nvidai' | did you mean 'OS.kmod.nvidia'?
+no shipped check reads 'OS.kmod.nvidai' | did you mean 'OS.kmod.nvidia'?
 unknown reading 'OS.kmdo.nvidia' | did you mean 'OS.kmod'?
 'Os' is not a type of measurement | did you mean 'OS'?
 """
