@@ -99,10 +99,9 @@ def take_snapshot(
         raise InvalidInput(f"invalid timeout {options.timeout_s:g} s: must be positive")
     began, deadline = time.time(), time.monotonic() + options.timeout_s
     host = Host(options.root, options.known_absent)
-    if not options.root.strip("/."):
-        from eidos.files.container_root import ContainerRoot, is_container_root
-
-        host = ContainerRoot() if is_container_root() else host
+    if options.root and not options.root.strip("/"):
+        here = Host("/.")  # whose root it is is asked of any name but /, when it is opened, which may block
+        host = here if here.is_container_root else host
     names = tuple(collectors.list_collectors() if options.collectors is None else options.collectors)
     sources = Sources(
         host, tuple(options.units), options.volatile, deadline, environ, options.cluster, options.reveal, options.digest_key, options.smi

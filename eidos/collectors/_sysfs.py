@@ -32,6 +32,9 @@ _MOUNT_MARKS = {"/proc": "/proc/version", "/sys": "/sys/class", "/sys/class": "/
 #: What the firmware describes: tables of ACPI, EFI, a device tree.
 FIRMWARE = "/sys/firmware"
 
+#: Links that a root may be, one after the other (path_resolution(7)).
+_LINK_LIMIT = 40
+
 #: How a driver answers that it has no value: of a speed while the link is down, of a counter that the hardware lacks.
 _NO_VALUE = (errno.EINVAL, errno.EOPNOTSUPP, errno.ENODEV, errno.ENODATA)
 
@@ -186,7 +189,7 @@ class Facts:
     def has_firmware(self) -> bool:
         """Whether the firmware's folder in sysfs is there; an empty one is a mount that engines hide it from containers with, a gap."""
         names = self.names(FIRMWARE)
-        if not names and self.exists(FIRMWARE):
+        if not names and self.host.is_running_system and self.exists(FIRMWARE):
             self.gap(UNREADABLE, FIRMWARE, "hidden from this container; mount the host's /sys")
         return bool(names)
 
@@ -227,15 +230,24 @@ class Facts:
 def mount_table(root: str) -> tuple[str, str]:
     """The table of the mounts that a path below ``root`` crosses (proc(5)), and the root as it names it.
 
-    ``/proc/1/root`` leads into the mounts of process 1, and its realpath(3) names another folder here.
+    ``/proc/1/root``, or a link to it, leads into the mounts of process 1, and its realpath(3) names another folder here.
 
     >>> mount_table("/proc/1/root/mnt")
     ('/proc/1/mountinfo', '/mnt')
     """
-    _, proc, pid, name, *inside = [*os.path.normpath(root).split("/"), "", "", "", ""]
-    if (proc, name) == ("proc", "root"):
-        return f"/proc/{pid}/mountinfo", "/" + "/".join(inside).rstrip("/")
-    return "/proc/self/mountinfo", os.path.realpath(root)
+    path = root = os.path.abspath(root)
+    for _ in range(_LINK_LIMIT):
+        _, proc, pid, name, *inside = [*path.split("/"), "", "", "", ""]
+        if (proc, name) == ("proc", "root"):
+            return f"/proc/{pid}/mountinfo", "/" + "/".join(inside).rstrip("/")
+        try:
+            path = os.path.normpath(os.path.join(os.path.dirname(path), os.readlink(path)))
+        except OSError:
+            break
+    try:
+        return "/proc/self/mountinfo", os.path.realpath(root)
+    except OSError:  # before Python 3.13 a link that this user may not follow is one
+        return "/proc/self/mountinfo", root
 
 
 def unreadable_reason(fault: FileUnreadable) -> str:

@@ -170,6 +170,8 @@ def _read_library(facts: Facts) -> None:
     versions = set()
     unreadable: FileUnreadable | None = None
     for path in installed.libraries:
+        if "/" not in path:  # only the dynamic linker finds it, and a library need not be loaded to read other files
+            continue
         try:
             version = driver_files.library_version(facts.host.real_path(path))
         except FileUnreadable as fault:

@@ -160,7 +160,7 @@ def _read_mounts(facts: Facts) -> list[Mount] | None:
     """The mounts below the host's root, as it names them; None when a captured tree has none."""
     running = facts.host.is_running_system
     host = Host() if running else facts.host  # what matters is what this process can reach
-    own, root = mount_table(facts.host.root)
+    own, root = mount_table(facts.host.root) if running else ("", "/")
     text = None
     for path in (own,) if running else (MOUNTINFO, INIT_MOUNTINFO):
         try:
@@ -176,7 +176,8 @@ def _read_mounts(facts: Facts) -> list[Mount] | None:
     mounts, malformed = parse_mountinfo(text)
     if malformed:
         facts.gap(UNREADABLE, MOUNTINFO, f"line {malformed[0]}: not a mount")
-    if facts.host.root == "/" and not facts.exists("/"):  # a container's root: so are its mounts
+    if facts.host.is_container_root:  # and so are its mounts
+        facts.exists("/")
         return []
     if not running or facts.host.root == "/":
         return mounts

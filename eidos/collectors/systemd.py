@@ -182,7 +182,9 @@ def _no_socket(sources: Sources) -> Exception:
 
     facts = Facts(sources, "systemd")
     if sources.host.is_running_system and (facts.line("/proc/1/comm") == "systemd" or facts.note_unmounted("/run")):
-        hint = f"mount the host's /run/systemd and /run/dbus read-only below {sources.host.root}"
+        root = sources.host.root
+        hint = "mount the host's / read-only and name it with --root"
+        hint = hint if root == "/" else f"mount the host's /run/systemd and /run/dbus read-only below {root}"
         return DBusError(f"neither {PRIVATE_SOCKET} nor {SYSTEM_BUS} is mounted here", hint)
     return NotApplicable(f"no systemd: neither {PRIVATE_SOCKET} nor {SYSTEM_BUS} exists")
 

@@ -109,18 +109,17 @@ class Host:
     @property
     def _root_fd(self) -> int:
         """The open root, or -1 for ``/``. It is opened at the first use, not by the constructor, because even that may block for ever."""
-        if self._opened_root_fd is None:
-            fd = -1
-            if self.root != "/":
-                with _Translation(self.root):
-                    fd = os.open(self.root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-                    # /proc/1/root may be the same folder in another mount namespace, with other mounts below it.
-                    is_slash = self.root.lstrip("/")[:6].rstrip("0123456789") != "proc/" and os.path.samestat(os.fstat(fd), os.stat("/"))
-                if is_slash:
-                    os.close(fd)
-                    fd, self.root = -1, "/"
-            self._opened_root_fd = fd
-        return self._opened_root_fd
+        if self._opened_root_fd is None and self.root != "/":
+            from eidos.files.container_root import open_root
+
+            with _Translation(self.root):
+                self._opened_root_fd, self.root = open_root(self.root)
+        return -1 if self._opened_root_fd is None else self._opened_root_fd
+
+    @property
+    def is_container_root(self) -> bool:
+        """Whether the root is / and that of a container: only what is in /proc and /sys is the host's, and every path is walked."""
+        return self._root_fd >= 0 and self.root == "/"
 
     def __del__(self) -> None:
         fd = self.__dict__.get("_opened_root_fd")
@@ -131,8 +130,11 @@ class Host:
         return f"Host({self.root!r})"
 
     def _walk(self, path: str, follow: bool = True) -> PathWalk:
-        from eidos.files.path_walk import PathWalk  # the running system needs none
+        from eidos.files.container_root import WHY, container_folder  # the running system needs none
+        from eidos.files.path_walk import PathWalk
 
+        if self.is_container_root and (folder := container_folder(path)):
+            raise FileUnreadable(folder, WHY)
         return PathWalk(self._root_fd, path, follow)
 
     def read_text(self, path: str, limit: int = FILE_LIMIT) -> str:
@@ -230,7 +232,7 @@ class Host:
         """Whether the root is /, or its /proc the running kernel's and no copy of one: its files have content and size 0 (proc(5))."""
         if self._is_running_system is None:
             try:
-                if self._root_fd < 0:
+                if self._root_fd < 0 or self.is_container_root:
                     return True
                 with self._walk("/proc/version") as walk:
                     size = walk.stat().st_size
@@ -240,10 +242,7 @@ class Host:
         return self._is_running_system
 
     def foreign_namespaces(self) -> dict[str, str]:
-        """Namespaces in which this process is not the host's own (net, ipc, uts, pid, user) → the pod setting that would change that.
-
-        Empty for a captured tree. See :func:`eidos.files.namespaces.foreign_namespaces`.
-        """
+        """Those of :func:`eidos.files.namespaces.foreign_namespaces`; empty for a captured tree."""
         if not self.is_running_system:
             return {}
         from eidos.files.namespaces import foreign_namespaces

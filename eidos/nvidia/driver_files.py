@@ -75,7 +75,7 @@ def find_driver(host: Host, environ: Mapping[str, str] = os.environ) -> Installe
     runtime puts the library there. A library that only the linker finds is listed by its bare name. Under another root that root's cache is
     read, which names every library that its ldconfig(8) found.
     """
-    if host.root == "/":  # what a container has there is what its runtime put there
+    if host.is_container_root or host.root == "/":  # what a container has there is what its runtime put there
         from eidos.files.host import Host
 
         host = Host()

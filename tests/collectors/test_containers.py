@@ -17,8 +17,13 @@ import pytest
 
 from eidos.collectors import Sources
 from eidos.collectors._fabric_files import fabric_parts
-from eidos.files.container_root import ContainerRoot, is_container_root
-from eidos.model.measurement import ABSENT, Gap
+from eidos.collectors._sysfs import Facts, mount_table
+from eidos.collectors.os_modules import collect as collect_modules
+from eidos.files import container_root
+from eidos.files.container_root import is_container_root
+from eidos.files.host import Host
+from eidos.model.measurement import UNREADABLE, Gap
+from eidos.nvidia import driver_files
 from tests.collectors.test_os import ROOT
 
 pytestmark = pytest.mark.root
@@ -59,14 +64,27 @@ def snapshot(script: str, *words: str, namespaces: str = "-m", root: str = "/", 
     return document
 
 
-def in_container(folder: Path, files: dict[str, str], namespaces: str = "-m", first: str = "") -> dict[str, Any]:
+def container_host() -> Host:
+    """The host in a container, wherever the tests run."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(container_root, "is_container_root", lambda: True)
+        host = Host("/.")
+        assert host.is_container_root
+    return host
+
+
+def in_container(
+    folder: Path, files: dict[str, str], namespaces: str = "-m", first: str = "", root: str = "/", inside: str = "/"
+) -> dict[str, Any]:
     for name in ("memory", "root", "image"):
         (folder / name).mkdir()
+    (folder / "image" / "link").symlink_to("/")
     for name, text in {**FILES, **files}.items():
         path = folder / "image" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
-    return snapshot(first + CONTAINER, str(folder), namespaces=namespaces)
+    enter = f"""chroot "$root" sh -c 'cd {inside} && exec "$@"' sh "$@"\n"""
+    return snapshot(first + CONTAINER.replace('chroot "$root" "$@"\n', enter), str(folder), namespaces=namespaces, root=root)
 
 
 def unread(document: dict[str, Any]) -> dict[str, dict[str, str]]:
@@ -107,7 +125,73 @@ def test_a_container_with_an_init_of_its_own_is_a_machine(tmp_path: Path) -> Non
     assert readings(document)["release.ID"] == "alpine"
 
 
-@pytest.mark.skipif(is_container_root(), reason="this machine is itself a container")
+@pytest.mark.parametrize("root", ["/.", "/link", "/proc/self/root", "/proc/1/root"])
+def test_the_root_of_a_container_by_another_name(tmp_path: Path, root: str) -> None:
+    if root == "/proc/1/root":
+        # Process 1 of the namespace is the program itself, in the root of the container.
+        document = in_container(tmp_path, {}, "-m -p -f", root=root)
+    else:
+        document = in_container(tmp_path, {}, "-m -p -f -u", "hostname c0ffee\n", root=root)
+    assert any("of this container or chroot" in why for why in unread(document)["os.release"].values())
+    assert "release.ID" not in readings(document)
+    assert document["metadata"]["source-node"] != "c0ffee"
+
+
+@pytest.mark.parametrize("root", [".", "./", ".."])
+def test_a_root_relative_to_the_working_directory(tmp_path: Path, root: str) -> None:
+    files = {"host/etc/os-release": "ID=rhel\n", "host/below/file": ""}
+    document = in_container(tmp_path, files, "-m -p -f", root=root, inside="/host/below" if root == ".." else "/host")
+    assert readings(document)["release.ID"] == "rhel"
+
+
+#: Prints whether the root is a container's for who may not look at process 1, as if the files of argv[1:] were the marks of engines.
+QUESTION = """
+import os, sys
+from eidos.files import container_root
+container_root._CONTAINER_MARKS = tuple(sys.argv[1:])
+if "/unprivileged" in sys.argv:
+    os.setgroups([]), os.setgid(65534), os.setuid(65534)
+print(container_root.is_container_root())
+"""
+
+
+def ask_whose_root(script: str, *words: str, namespaces: str, marks: tuple[str, ...] = ()) -> str:
+    if os.geteuid() != 0 or shutil.which("unshare") is None:
+        pytest.skip("needs root and unshare")
+    command = ["unshare", *namespaces.split(), "sh", "-c", f"set -e\n{script}", "sh", *words]
+    environ = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"}
+    question = [sys.executable, "-c", QUESTION, *marks]
+    done = subprocess.run([*command, *question], env=environ, capture_output=True, text=True, timeout=60, check=False)
+    if done.returncode and "Traceback" not in done.stderr:
+        pytest.skip(f"not possible here: {done.stderr.strip()[-200:]}")
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+def test_the_mark_of_an_engine_tells_a_container_whatever_its_root_is_on(tmp_path: Path) -> None:
+    if is_container_root():
+        pytest.skip("these tests run in a container")
+    (tmp_path / "mark").touch()
+    namespaces = "-m -p -f --mount-proc"
+    assert ask_whose_root('exec "$@"', namespaces=namespaces, marks=(str(tmp_path / "mark"),)) == "True"
+    assert ask_whose_root('exec "$@"', namespaces=namespaces, marks=(str(tmp_path / "none"),)) == "False"
+
+
+@pytest.mark.parametrize(("namespaces", "answer"), [("-m", "False"), ("-m -u", "True"), ("-m -i", "True")])
+def test_a_namespace_of_its_own_marks_layers_as_a_container(tmp_path: Path, namespaces: str, answer: str) -> None:
+    """In the host's PID namespace, for who may not look at the root of process 1; a machine may start from layers as well."""
+    for name in ("memory", "root", "image"):
+        (tmp_path / name).mkdir()
+    if "False" in answer and Sources(container_host()).host.foreign_namespaces():
+        pytest.skip("these tests run in a container")
+    assert ask_whose_root(CONTAINER, str(tmp_path), namespaces=namespaces, marks=("/unprivileged",)) == answer
+
+
+def test_whose_root_it_is_is_unknown_without_proc() -> None:
+    assert ask_whose_root('mount -t tmpfs none /proc\nexec "$@"', namespaces="-m") == "True"
+
+
+@pytest.mark.skipif(is_container_root(), reason="these tests run in a container")
 def test_another_mount_namespace_alone_is_no_container() -> None:
     assert unread(snapshot('exec "$@"', namespaces="-m -n"))["os.release"] == {}
 
@@ -119,7 +203,8 @@ def test_what_the_kernel_shows_is_unreadable_where_it_is_not_mounted() -> None:
         assert {gaps[name].get("/proc"), gaps[name].get("/sys")} == {"not mounted here"}, name
     for name in ("os.grub", "os.kmod", "os.sysctl"):
         assert gaps[name] == {"/proc": "not mounted here"}
-    for name in ("os.limits", "os.machine", "os.pci"):
+    assert "of this container or chroot" in gaps["os.release"]["/etc/os-release"], "without /proc nothing tells whose it is"
+    for name in ("os.limits", "os.pci"):
         assert gaps[name]["/sys"] == "not mounted here"
     assert "not mounted here" in gaps["os.net"]["/sys/class"] + gaps["os.rdma"]["/sys/class"]
     assert gaps["gpu"] == {"/sys/module/nvidia": "neither /sys nor /proc is mounted here"}
@@ -146,7 +231,14 @@ def test_a_folder_that_is_not_mounted_below_the_root_is_named(tmp_path: Path, fo
     assert systemd["outcome"] == "failed" and "mounted here" in systemd["reason"] and "/run/systemd" in systemd["hint"]
 
 
-def test_the_mounts_of_a_process_are_those_below_its_root() -> None:
+def test_an_empty_firmware_folder_of_a_captured_tree_is_no_container(tmp_path: Path) -> None:
+    (tmp_path / "sys" / "firmware").mkdir(parents=True)
+    facts = Facts(Sources(Host(str(tmp_path))), "kernel")
+    assert not facts.has_firmware() and not facts.gaps
+
+
+@pytest.mark.parametrize("is_link", [False, True])
+def test_the_mounts_of_a_process_are_those_below_its_root(tmp_path: Path, is_link: bool) -> None:
     if os.geteuid() != 0 or shutil.which("unshare") is None:
         pytest.skip("needs root and unshare")
     script = "mount -t tmpfs -o size=64k,mode=700 none /opt && echo && exec cat"
@@ -154,14 +246,32 @@ def test_the_mounts_of_a_process_are_those_below_its_root() -> None:
         assert process.stdin and process.stdout
         if not process.stdout.readline():
             pytest.skip("no tmpfs can be mounted here")
-        document = snapshot('exec "$@"', root=f"/proc/{process.pid}/root")
+        root = f"/proc/{process.pid}/root"
+        (tmp_path / "link").symlink_to("way")
+        (tmp_path / "way").symlink_to(root)
+        document = snapshot('exec "$@"', root=str(tmp_path / "link") if is_link else root)
         process.stdin.close()
     shown = readings(document)
     assert (shown["storage.mount./opt.type"], shown["storage.mount./opt.size-bytes"]) == ("tmpfs", 65536)
     assert "storage.mount./.type" in shown
 
 
-def test_settings_of_the_fabric_are_not_looked_for_in_a_container() -> None:
-    """They are no reason to call the GPUs incomplete, which are the host's."""
-    parts = list(fabric_parts(Sources(ContainerRoot())))
-    assert parts and all(isinstance(part, Gap) and part.kind == ABSENT and "of this container" in part.why for part in parts)
+def test_a_table_of_mounts_is_named_without_the_right_to_follow_links(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(path: str) -> str:
+        raise PermissionError(13, "Permission denied", path)
+
+    monkeypatch.setattr(os.path, "realpath", refuse)
+    assert mount_table("/proc/1/cwd/etc/") == ("/proc/self/mountinfo", "/proc/1/cwd/etc")
+
+
+def test_settings_of_the_fabric_in_a_container_are_unreadable() -> None:
+    parts = list(fabric_parts(Sources(container_host())))
+    assert {part.what for part in parts if isinstance(part, Gap)} >= {"/usr", "/etc"}
+    assert all(isinstance(part, Gap) and part.kind == UNREADABLE and "of this container" in part.why for part in parts)
+
+
+def test_a_library_that_only_the_linker_finds_is_no_path(monkeypatch: pytest.MonkeyPatch) -> None:
+    installed = driver_files.InstalledDriver(is_loaded=True, version="570.86.15", libraries=(driver_files.SONAME,))
+    monkeypatch.setattr(driver_files, "find_driver", lambda host, environ: installed)
+    gaps = [part for part in collect_modules(Sources(container_host())) if isinstance(part, Gap)]
+    assert not [gap for gap in gaps if driver_files.SONAME in gap.what + gap.why]

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from eidos.collectors import Sources, harmless_names
-from eidos.collectors.systemd import PRIVATE_SOCKET, SYSTEM_BUS, collect, parse_unit_properties, unit_object_path
+from eidos.collectors._sysfs import Facts
+from eidos.collectors.systemd import PRIVATE_SOCKET, SYSTEM_BUS, _no_socket, collect, parse_unit_properties, unit_object_path
 from eidos.dbus.property_readings import property_reading
 from eidos.dbus.signature import Variant
 from eidos.errors import DBusError, NotApplicable, Timeout
@@ -321,3 +322,11 @@ def test_readings_have_the_types_that_the_go_program_gave_them() -> None:
     assert not volatile
     assert not secrets
     assert VOLATILE_UNIT_PROPERTIES & data.keys() >= {"CPUUsageNSec", "MemoryCurrent", "TasksCurrent"}
+
+
+@pytest.mark.parametrize(("root", "remedy"), [("/", "mount the host's / read-only and name it with --root"), ("/host", "below /host")])
+def test_sockets_that_are_not_mounted(monkeypatch: pytest.MonkeyPatch, root: str, remedy: str) -> None:
+    monkeypatch.setattr(Host, "is_running_system", True)
+    monkeypatch.setattr(Facts, "line", lambda self, path: "systemd")
+    fault = _no_socket(Sources(Host(root)))
+    assert isinstance(fault, DBusError) and (fault.hint or "").endswith(remedy)
