@@ -92,7 +92,8 @@ def _grub_entry(facts: Facts) -> tuple[bool, NextEntry]:
     """Whether a file of GRUB's own is there, and the entry that GRUB takes."""
     unread = facts.unread_count
     environment = _read_environment(facts)
-    has_grub = environment is not None or facts.unread_count > unread
+    is_host = not facts.host.is_container_root  # what cannot be read in a container need not be there
+    has_grub = environment is not None or (is_host and facts.unread_count > unread)
     environment = environment or {}
     entries: dict[str, tuple[str, str]] = {}
     for name in [name for name in facts.names(ENTRIES) if name.endswith(".conf")][:ENTRIES_LIMIT]:
@@ -114,7 +115,7 @@ def _grub_entry(facts: Facts) -> tuple[bool, NextEntry]:
     for path in CONFIGURATIONS:
         unread = facts.unread_count
         text = facts.line(path, CONFIGURATION_LIMIT)
-        has_grub |= text is not None or facts.unread_count > unread
+        has_grub |= text is not None or (is_host and facts.unread_count > unread)
         lines = (line.split(None, 2) for line in (text or "").splitlines() if line.lstrip().startswith(("linux\t", "linux ", "linuxefi")))
         first = next((words for words in lines if len(words) >= 2), None)
         if first and text and 'set default="0"' in text:
