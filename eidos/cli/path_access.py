@@ -87,7 +87,7 @@ def is_on_network_filesystem(path: str) -> bool:
 def mount_types(mountinfo: bytes) -> dict[bytes, bool]:
     """Each mount point, "" for the root → whether its file system is behind a server or a program; of several the last one counts."""
     is_network: dict[bytes, bool] = {}
-    for line in mountinfo.splitlines():
+    for line in mountinfo.split(b"\n")[:-1]:  # a mount point may have any other character that ends a line
         before, _, after = line.partition(b" - ")
         point = before.split(b" ", 5)[4].replace(b"\\040", b" ").rstrip(b"/")
         is_network[point] = after.startswith(NETWORK_FILESYSTEMS) and not after.startswith(_LOCAL)

@@ -122,7 +122,7 @@ def _is_unmounted(facts: Facts, partitions: tuple[str, ...]) -> bool:
         return False
     try:
         table, root = mount_table(facts.host.root)
-        lines = Host().read_text(table, _MOUNTS_LIMIT).splitlines()
+        lines = Host().read_text(table, _MOUNTS_LIMIT).split("\n")
     except (FileMissing, FileUnreadable):
         return False
     # Path → type of the file system (proc(5)); the last one hides the others.

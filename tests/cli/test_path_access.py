@@ -18,6 +18,7 @@ MOUNTS = b"""\
 40 31 0:35 / /sys/fs/fuse/connections rw - fusectl none rw
 41 31 0:36 / /net\\040a rw - nfs4 192.0.2.1:/a rw
 42 41 0:37 / /net\\040a/local rw - tmpfs none rw
+43 31 0:38 / /home/a\rb\x0cc rw - fuse.sshfs a: rw
 """
 
 
