@@ -68,7 +68,7 @@ def is_container_root() -> bool:
             pass
     elif _read("/proc/1/comm").strip() in _INITS:
         return False
-    mounts = [line for line in _read("/proc/self/mountinfo").splitlines() if " - " in line]
+    mounts = [line for line in _read("/proc/self/mountinfo").split("\n") if " - " in line]
     here = [line for line in mounts if line.split(" ", 5)[4] == "/"]
     if not here:
         return bool(mounts)
@@ -97,7 +97,7 @@ def _has_own_mounts(fd: int) -> bool:
         mount, of_root = _mount_id(fd), _mount_id(root)
     finally:
         os.close(root)
-    return mount == of_root or any(line.split(" ", 1)[0] == mount for line in _read("/proc/self/mountinfo").splitlines())
+    return mount == of_root or any(line.split(" ", 1)[0] == mount for line in _read("/proc/self/mountinfo").split("\n"))
 
 
 def _mount_id(fd: int) -> str:

@@ -12,6 +12,8 @@ HERE = "27 1 254:0 {} / rw,relatime - {}\n"
 ELSEWHERE = "28 27 0:21 / /proc rw - proc proc rw\n"
 DISK, LAYERS = HERE.format("/", "ext4 /dev/vda rw"), HERE.format("/", "overlay overlay rw,lowerdir=/a")
 ENROOT = HERE.format("/home/bob/.local/share/enroot/cuda", "ext4 /dev/vda rw")
+#: A folder that anybody may mount on; the kernel escapes no other end of a line than that of Unix.
+FORGED = "50 27 0:50 / /home/bob/a\x0c1 1 0:1 / / rw - overlay overlay rw rw - fuse.x x rw\n"
 SQUASHED = HERE.format("/", "fuse.squashfuse_ll squashfuse_ll ro")
 
 
@@ -29,6 +31,7 @@ SQUASHED = HERE.format("/", "fuse.squashfuse_ll squashfuse_ll ro")
         ("user", "systemd", SQUASHED, False, True),
         ("pid", "systemd", LAYERS, True, False),
         ("pid", "bash", DISK, False, False),
+        ("pid", "bash", DISK + FORGED, False, False),
         ("pid", "bash", DISK, True, True),
         ("pid", "bash", LAYERS, False, True),
         ("pid", "bash", "", False, True),
