@@ -6,6 +6,7 @@ Knows the order of steps and what a failure costs; must not know flags, exit sta
 from __future__ import annotations
 
 import os
+import sys
 import time
 
 from eidos import __version__, collectors, log
@@ -99,7 +100,7 @@ def take_snapshot(
         raise InvalidInput(f"invalid timeout {options.timeout_s:g} s: must be positive")
     began, deadline = time.time(), time.monotonic() + options.timeout_s
     host = Host(options.root, options.known_absent)
-    if options.root and not options.root.strip("/"):
+    if options.root and not options.root.strip("/") and sys.platform == "linux":
         here = Host("/.")  # whose root it is is asked of any name but /, when it is opened, which may block
         host = here if here.is_container_root else host
     names = tuple(collectors.list_collectors() if options.collectors is None else options.collectors)
