@@ -290,8 +290,9 @@ def test_no_race_leads_out(root: Path) -> None:
     swapper = threading.Thread(target=swap)
     swapper.start()
     try:
-        host, contents = Host(str(root)), set()
-        for _ in range(1500):
+        host, contents, count = Host(str(root)), set(), 0
+        while count < 1500 or not contents:
+            count += 1
             try:
                 contents.add(host.read_text("/a/file"))
             except (FileMissing, FileUnreadable):
