@@ -290,7 +290,8 @@ def test_no_race_leads_out(root: Path) -> None:
     swapper = threading.Thread(target=swap)
     swapper.start()
     try:
-        host, contents, count = Host(str(root)), set(), 0
+        host, count = Host(str(root)), 0
+        contents: set[str] = set()
         while count < 1500 or not contents:
             count += 1
             try:
