@@ -19,7 +19,7 @@ every start:
     eidos _build cli cli.commands cli.exit_status errors files files.atomic_write files.resources log
 
 every verb:
-    cli.arguments cli.cluster_options cli.document_locations cli.options cli.user_config collectors duration formats
+    cli.arguments cli.cluster_options cli.document_locations cli.options cli.path_access cli.user_config collectors duration formats
     model model.measurement model.number_format model.record terminal wording workflow
 
 recipes and what is compared with them:
@@ -40,7 +40,8 @@ reports:
 
 a check:
     check check.definitions check.derived_readings check.evaluation check.judge check.node_readings check.profile check.recipe_findings
-    check.report_formats check.report_groups check.rules check.rules.booted_huge_pages check.rules.bus_width check.rules.cuda_of_driver
+    check.report_formats check.report_groups check.rules check.rules.booted_huge_pages check.rules.bus_width check.rules.corrupted_inforom
+    check.rules.cuda_of_driver
     check.rules.driver_library_mismatch check.rules.driver_parameters check.rules.end_of_life check.rules.full_file_systems
     check.rules.gpu_not_in_driver check.rules.gpu_product_label check.rules.kernel_driver_module check.rules.kernel_label
     check.rules.kubelet_skew check.rules.next_boot check.rules.nvlink_count check.rules.package_of_driver check.rules.rdma_ports
@@ -58,10 +59,11 @@ flags of a snapshot:
     cli.anonymous cli.snapshot
 
 a snapshot of this host:
-    collector_runner files.host files.namespaces files.node_name process process.child process.process_tree
+    collector_runner files.container_root files.host files.namespaces files.node_name process process.child process.process_tree
 
 most collectors:
     collectors._sysfs redact redact.harmless_forms redact.harmless_names redact.random_words redact.secret_names redact.secrets_in_text
+    redact.urls_in_text
 
 kernel parameters:
     collectors.os_kmod collectors.os_sysctl
