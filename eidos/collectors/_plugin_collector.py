@@ -72,7 +72,7 @@ def _for_partial_root(sources: Sources) -> Sources:
 
 def _shown_parts(name: str, collect: CollectFunction, sources: Sources, names: NameList) -> Iterator[Part]:
     try:
-        for part in collect(sources):  # which raises at once when it is no generator
+        for part in collect(sources):  # a function without yield raises here
             if isinstance(part, Gap):
                 if part.kind not in _GAPS:
                     raise InvalidData(f"yielded a Gap of the kind {part.kind!r}; expected {list_words(_GAPS)}", HINT)

@@ -312,7 +312,7 @@ class _Boot:
         return dict(list(data.items())[:READING_LIMIT])
 
     def _lines(self, folder: str, ending: str, also: str | None = None) -> Iterator[tuple[str, str]]:
-        """Path and text of each line that is no comment, in the order in which they apply; ``also`` is read last.
+        """Path and text of each line, without comments, in the order in which they apply; ``also`` is read last.
 
         An empty line stands for a file that could not be read, or for those of a folder.
         """

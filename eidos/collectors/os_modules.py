@@ -187,7 +187,7 @@ def _read_library(facts: Facts) -> None:
         facts.unreadable(unreadable)
     facts.put("driver-module-version", installed.version)
     if installed.version is None:
-        facts.line(driver_files.MODULE_VERSION)  # it exists and cannot be read, or there is no driver
+        facts.line(driver_files.MODULE_VERSION)  # a file that cannot be read becomes a gap
 
 
 def _read_kernels(facts: Facts, folder: str, running: str | None) -> None:

@@ -89,7 +89,7 @@ def _read_auth_file(path: str, *, is_required: bool) -> dict[str, Any]:
     except (OSError, ValueError) as fault:
         if is_required and isinstance(fault, FileNotFoundError):
             raise Unavailable(f"REGISTRY_AUTH_FILE: {path}: no such file", _HINT) from fault
-        # Podman's folders may be those of root. Docker's file is the last: that it cannot be read is why there is no login.
+        # Podman's folders may belong to root. Docker's file is read last, so its error explains a missing login.
         is_closed = isinstance(fault, PermissionError) and not path.endswith("/config.json") and not os.path.lexists(path)
         if not is_required and (is_closed or isinstance(fault, (FileNotFoundError, NotADirectoryError))):
             return {}

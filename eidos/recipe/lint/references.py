@@ -85,7 +85,7 @@ def _slips(reference: DataReference, known: Collection[str], subtypes: Collectio
         return
     else:
         matched = any(path_matches(pattern, name) for pattern in subtypes)
-        # A pattern is a slip of patterns alone: gpu-0 is none of gpu-*.
+        # Patterns are compared with patterns only: gpu-0 is close to gpu-* and right.
         match = None if matched else misspelt(name, [other for other in subtypes if ("*" in other) == ("*" in name)])
     if match:
         yield LintIssue(ERROR, "unknown-path", reference.location, f"unknown reading {path!r}", f"did you mean {match!r}?")
